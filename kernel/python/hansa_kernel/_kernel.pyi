@@ -1,0 +1,513 @@
+"""The border between Python and Hansa's Rust kernel: its whole contract.
+
+The kernel computes and does no I/O. Where it lacks a value it returns a `Need`; the caller fetches all of it in one
+round and steps the job again. Heavy calls release the interpreter lock and run on the kernel's own thread pool.
+
+Byte layouts used throughout (all integers big-endian, fixed width, no padding):
+
+- packed list: for each item `u32 length` then the bytes.
+- transactions: packed list of EIP-2718 raw transactions. hashes: 32 bytes each. senders and addresses: 20 bytes each.
+- account record, 105 bytes: `u8 exists (0|1), u64 nonce, u256 balance_wei, b256 storage_root, b256 code_hash`;
+  an account that does not exist is 105 zero bytes.
+- slot key, 52 bytes: address, b256 slot. Slot value: 32 bytes, zero when absent.
+- write set, accounts ascending by address, slots ascending by slot: `u32 account count`, then per account
+  `address, u8 flags (1 deleted, 2 storage wiped before the slots below, 4 code follows), u64 nonce, u256 balance_wei,
+  b256 code_hash, [u32 code length, code], u32 slot count, (b256 slot, u256 value)*`. A zero value deletes the slot. A
+  deleted account has zero nonce, balance and code_hash, the wiped flag, and no slots.
+- receipts of a block: RLP list of `[type, status, cumulative_gas_used, [[address, [topic...], data]...]]` (no bloom: it
+  follows from the logs). Before Byzantium `status` is the 32-byte post-state root.
+- header: the RLP of the Ethereum header; its Keccak hash is the block hash.
+
+Errors: `KernelInputError` for any bad input (never a panic), `KernelBug` if the kernel itself failed.
+"""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+class KernelInputError(ValueError):
+    """Bad input: `field` names what, `expected` and `got` say how (text, bounded to 200 characters each)."""
+
+    field: str
+    expected: str
+    got: str
+
+class KernelBug(Exception):
+    """The kernel panicked. The call had no effect; the service should stop (assertions stay on)."""
+
+VERSION: Final[str]
+EMPTY_ROOT: Final[bytes]  # root of an empty Merkle-Patricia trie
+EMPTY_CODE_HASH: Final[bytes]
+
+def configure(kernel_threads: int) -> None:
+    """Size of the kernel's thread pool (1..256); only before its first use, else `KernelInputError`."""
+
+def keccak(data: bytes) -> bytes: ...
+def keccak_batch(items: bytes) -> bytes:
+    """Packed list -> 32 bytes per item."""
+
+def quorum(validators: int) -> int:
+    """q = n - f with f = (n - 1) // 3, for n >= 1 (rule P1: the only place that computes it)."""
+
+# --- chain rules ----------------------------------------------------------------------------------------------------
+
+@final
+class Spec:
+    """Rules of one chain, from its chain spec (geth's genesis.json with `config.hansa`). Frozen, cheap to share."""
+
+    def __new__(cls, chain_spec: bytes) -> Spec:
+        """Parse the JSON. Unknown keys of `config` are ignored here (the pydantic model checks them)."""
+    chain_id: int
+    zero_base_fee: bool  # config.zeroBaseFee or config.hansa.fees.zeroBaseFee
+    max_code_size: int  # bytes; 24576 unless config.contractSizeLimit says otherwise
+    def fork(self, number: int, timestamp: int) -> str:
+        """Name of the fork active in that block, as in the public tests ("Osaka", "Prague", ...)."""
+
+    def genesis_write_set(self) -> bytes:
+        """Write set of `alloc` on the empty state."""
+
+    def genesis_header(self, state_root: bytes) -> bytes:
+        """Header of block 0 as geth computes it for this file (which fields exist depends on the forks at 0)."""
+
+    def next_base_fee(self, parent_header: bytes) -> int:
+        """Base fee of the block after, wei (EIP-1559), or 0 with `zero_base_fee`, or before London."""
+
+@final
+class Header:
+    """A decoded header. Absent optional fields are None."""
+
+    @staticmethod
+    def decode(rlp: bytes) -> Header: ...
+    hash: bytes
+    rlp: bytes
+    parent_hash: bytes
+    ommers_hash: bytes
+    beneficiary: bytes
+    state_root: bytes
+    transactions_root: bytes
+    receipts_root: bytes
+    logs_bloom: bytes
+    difficulty: int
+    number: int
+    gas_limit: int
+    gas_used: int
+    timestamp: int
+    extra_data: bytes
+    mix_hash: bytes
+    nonce: bytes
+    base_fee_per_gas: int | None
+    withdrawals_root: bytes | None
+    blob_gas_used: int | None
+    excess_blob_gas: int | None
+    parent_beacon_block_root: bytes | None
+    requests_hash: bytes | None
+
+@final
+class BlockEnv:
+    """What a block is executed in. All fields are consensus data."""
+
+    def __new__(
+        cls,
+        *,
+        parent_hash: bytes,
+        number: int,
+        timestamp: int,
+        gas_limit: int,
+        base_fee_per_gas: int,
+        beneficiary: bytes,
+        prev_randao: bytes,
+        parent_beacon_block_root: bytes = ...,  # 32 zero bytes
+        extra_data: bytes = b"",
+        difficulty: int = 0,
+        excess_blob_gas: int = 0,
+    ) -> BlockEnv: ...
+    @staticmethod
+    def from_header(rlp: bytes) -> BlockEnv: ...
+
+# --- transactions ---------------------------------------------------------------------------------------------------
+
+@final
+class TxError:
+    """Why a transaction is refused. `code` is a stable snake_case name, `message` geth's text (spec/apis 2.3)."""
+
+    code: str  # e.g. "nonce_too_low", "already_known", "invalid_signature", "intrinsic_gas_too_low"
+    message: str
+    expected: int | None
+    got: int | None
+
+@final
+class TxBatch:
+    """Decoded transactions with recovered senders; frozen. Slots with an error keep their place.
+
+    Slicing and `select` share the decoded transactions (no copy of bodies).
+    """
+
+    def __len__(self) -> int: ...
+    def slice(self, start: int, stop: int) -> TxBatch: ...
+    def select(self, indices: Sequence[int]) -> TxBatch: ...
+    @staticmethod
+    def concat(batches: Sequence[TxBatch]) -> TxBatch: ...
+    def hashes(self) -> bytes: ...
+    def senders(self) -> bytes:
+        """20 bytes each, zero where the slot has an error."""
+    def packed(self) -> bytes:
+        """The raw transactions again, as a packed list."""
+    def errors(self) -> list[TxError | None]: ...
+    def all_valid(self) -> bool: ...
+    def nonces(self) -> bytes:
+        """u64 each."""
+
+def decode_transactions(packed: bytes, *, spec: Spec, number: int, timestamp: int) -> TxBatch:
+    """Decode, check what needs no state, recover senders, in parallel.
+
+    Checks: size <= 128 KiB, type allowed by the fork (type 3 never on Hansa chains: nobody keeps sidecars), chain id,
+    low s (EIP-2), intrinsic gas and EIP-7623 floor, gas limit cap (EIP-7825), initcode size, fee fields, access list and
+    authorisation limits. Raises `KernelInputError` only if `packed` itself is malformed or holds over 10,000 items.
+    """
+
+def attach_senders(packed: bytes, senders: bytes, *, spec: Spec, number: int, timestamp: int) -> TxBatch:
+    """As `decode_transactions`, but with senders this member has already recovered (never a peer's claim)."""
+
+def sign_transactions(
+    *,
+    chain_id: int,
+    secret_keys: bytes,  # 32 each
+    nonces: bytes,  # u64 each
+    to: bytes,  # 20 each
+    values_wei: bytes,  # u256 each
+    data: bytes,  # packed list, one each
+    gas_limit: int,
+    max_fee_per_gas: int,
+    max_priority_fee_per_gas: int,
+) -> bytes:
+    """Signed EIP-1559 transactions (packed list), in parallel; for load generators and the CLI. RFC 6979 nonces."""
+
+def address_of_secret_keys(secret_keys: bytes) -> bytes:
+    """20 bytes per 32-byte secp256k1 key."""
+
+@final
+class TxPool:
+    """The transaction pool's order and bounds (spec/reliability 6.1), without I/O. Thread-safe.
+
+    Per sender: an executable lane (gapless from the account's nonce) and a gapped rest. Payload order: by effective
+    tip descending, then arrival; never against the nonce order of a sender. Total cost of a sender's executable lane is
+    at most its balance. Replacement needs +10 % of both fee fields (or, at price 0, nothing replaces). A full pool
+    refuses ("pool full") unless a cheaper gapped transaction can go; executable ones are never evicted for others.
+    """
+
+    def __new__(
+        cls,
+        spec: Spec,
+        *,
+        transactions_max: int = 100_000,
+        executable_per_sender_max: int = 4_096,
+        gapped_per_sender_max: int = 64,
+        bytes_max: int = 536_870_912,
+        life_ms: int = 10_800_000,
+    ) -> TxPool: ...
+    def unknown_senders(self, batch: TxBatch) -> bytes:
+        """Distinct senders (ascending) whose account the pool does not hold yet: read them, then `add`."""
+    def add(
+        self, batch: TxBatch, *, addresses: bytes, accounts: bytes, number: int, gas_limit: int, base_fee: int, now_ms: int,
+        local: bool,
+    ) -> list[TxError | None]:
+        """Admit; one verdict per transaction, None = accepted (also into the gapped rest).
+
+        `addresses`/`accounts`: 20 bytes / 105-byte records of senders asked for. `number`, `gas_limit`, `base_fee` are
+        those of the next block. `local`: this member promised it to a client (it re-sends it).
+        """
+    def payload(self, *, gas_limit: int, base_fee: int, bytes_max: int, count_max: int) -> TxBatch:
+        """Next block's candidates in order; sum of gas limits <= gas_limit."""
+    def get(self, hashes: bytes) -> tuple[TxBatch, bytes]:
+        """Those held, in order asked, and the hashes missing."""
+    def contains(self, hash: bytes) -> bool: ...
+    def on_block(self, *, number: int, hashes: bytes, addresses: bytes, accounts: bytes, now_ms: int) -> bytes:
+        """Remove committed ones, update accounts (105-byte records), promote and drop; returns hashes dropped as stale."""
+    def drop(self, hashes: bytes) -> None:
+        """Forget transactions that a build found invalid, with the sender's later ones moved to gapped."""
+    def expire(self, now_ms: int) -> bytes:
+        """Drop what is older than `life_ms`; returns their hashes."""
+    def local_older_than(self, number: int, limit: int) -> TxBatch:
+        """Local transactions that have waited since before block `number` (to be sent again), oldest first."""
+    def next_nonce(self, address: bytes) -> int | None:
+        """Account nonce + gapless run, or None when the pool knows nothing of the sender."""
+    def counts(self) -> tuple[int, int, int, int]:
+        """(executable, gapped, bytes, local)."""
+    def content_json(self, sender: bytes | None, limit: int) -> bytes:
+        """`txpool_content` shape: {"pending": {address: {nonce: tx}}, "queued": ...}; at most `limit` transactions."""
+    def transactions_json(self, hashes: bytes) -> bytes:
+        """JSON array of pending transaction objects (blockHash null), null where unknown."""
+
+# --- execution ------------------------------------------------------------------------------------------------------
+
+@final
+class Need:
+    """Keys a job lacks: sorted, without duplicates, never asked before by the same job."""
+
+    accounts: bytes  # 20 each
+    slots: bytes  # 52 each
+    codes: bytes  # 32-byte hashes
+    blocks: bytes  # u64 numbers
+
+@final
+class Values:
+    """The answer to a `Need`, same order. `account_codes`: packed list of bytecodes of accounts just read (advice)."""
+
+    def __new__(
+        cls, *, accounts: bytes, slots: bytes, codes: bytes, blocks: bytes, account_codes: bytes = b""
+    ) -> Values:
+        """accounts: 105 each; slots: 32 each; codes: packed list (hash is checked); blocks: 32-byte hashes each."""
+
+@final
+class StateCache:
+    """Committed values (bounded LRU) under overlays of staged blocks, shared by all jobs of one executor."""
+
+    def __new__(cls, *, entries_max: int = 500_000, overlays_max: int = 64) -> StateCache: ...
+    def reset(self, head_hash: bytes) -> None:
+        """Forget everything; committed values are from now on those of `head_hash`."""
+    def stage(self, parent_hash: bytes, block_hash: bytes, result: BlockResult) -> None:
+        """Keep the block's write set as an overlay on its parent."""
+    def commit(self, block_hash: bytes) -> bool:
+        """Fold the overlay (its parent must be the committed head) and drop siblings; False: unknown, call `reset`."""
+    def holds(self, block_hash: bytes) -> bool:
+        """Whether `block_hash` is the committed head here or a staged block on it."""
+
+@final
+class Progress:
+    """The step's work limit was reached; step again with None."""
+
+@final
+class BlockResult:
+    gas_used: int
+    receipts: bytes
+    write_set: bytes
+    transactions_root: bytes
+    receipts_root: bytes
+    logs_bloom: bytes
+    requests_hash: bytes | None
+    withdrawals_root: bytes | None
+    blob_gas_used: int | None
+    included: bytes  # u32 indices into the batch, ascending; all of them when verifying
+    dropped: list[tuple[int, TxError]]  # building only: found invalid on this state
+    access_list: bytes  # what to give validators as `hints`: packed Need (4 packed-list items)
+    account_updates: bytes  # (address, 105-byte record)* of accounts whose nonce or balance changed
+    stats: dict[str, int]  # rounds, misses, reexecutions; beside the result, never in it
+
+@final
+class BlockJob:
+    """Executes one block behind the miss protocol. Result equals sequential execution bit for bit."""
+
+    def __new__(
+        cls,
+        spec: Spec,
+        env: BlockEnv,
+        batch: TxBatch,
+        *,
+        cache: StateCache | None = None,
+        parent_hash: bytes = b"",
+        building: bool = False,
+        hints: bytes = b"",
+        system_calls: bool = True,
+    ) -> BlockJob:
+        """`building`: an invalid transaction is dropped (with later ones of its sender) instead of failing the block.
+        `system_calls`: False only for state tests."""
+    def step(self, values: Values | None = None) -> Need | Progress | BlockResult:
+        """Raises `BlockInvalid` when the block breaks a rule, `KernelInputError` for a hostile or short answer."""
+
+class BlockInvalid(Exception):
+    """The block breaks a rule. `index` is the transaction's, or None; `code` a stable snake_case name."""
+
+    code: str
+    index: int | None
+    message: str
+
+def build_header(env: BlockEnv, result: BlockResult, spec: Spec, state_root: bytes) -> bytes:
+    """Header RLP of an executed block."""
+
+def seal_header(template: bytes, state_root: bytes) -> tuple[bytes, bytes]:
+    """(header RLP, hash) of a header RLP whose state root is replaced."""
+
+@final
+class CallResult:
+    status: str  # "success", "revert", "halt"
+    output: bytes
+    gas_used: int
+    error: str  # geth's text, empty on success
+    logs: bytes  # RLP list of logs
+    estimate: int | None  # estimate only
+
+@final
+class CallJob:
+    """eth_call or eth_estimateGas (geth's search), same protocol. No base fee, balance, nonce or EOA check for calls."""
+
+    def __new__(
+        cls,
+        spec: Spec,
+        env: BlockEnv,
+        *,
+        sender: bytes,
+        to: bytes | None,
+        gas: int,
+        gas_price: int | None = None,
+        max_fee_per_gas: int | None = None,
+        max_priority_fee_per_gas: int | None = None,
+        value_wei: int = 0,
+        data: bytes = b"",
+        nonce: int | None = None,
+        access_list: Sequence[tuple[bytes, Sequence[bytes]]] = (),
+        authorizations: bytes = b"",  # RLP list as in EIP-7702
+        state_overrides: bytes = b"",  # JSON as in eth_call's third parameter
+        block_overrides: bytes = b"",
+        cache: StateCache | None = None,
+        parent_hash: bytes = b"",
+        estimate: bool = False,
+    ) -> CallJob: ...
+    def step(self, values: Values | None = None) -> Need | Progress | CallResult: ...
+    def cancel(self) -> None:
+        """Make the running or next step raise `Cancelled` soon (checked at least every 100k gas)."""
+
+class Cancelled(Exception): ...
+
+# --- views of blocks as Ethereum JSON -------------------------------------------------------------------------------
+
+def block_json(header: bytes, transactions: bytes, senders: bytes, hashes: bytes, *, full: bool) -> bytes:
+    """`eth_getBlockBy*` result (with size, uncles [], withdrawals where the header has them)."""
+
+def transaction_json(header: bytes, transactions: bytes, senders: bytes, index: int) -> bytes: ...
+def receipts_json(header: bytes, transactions: bytes, senders: bytes, receipts: bytes, index: int | None) -> bytes:
+    """One receipt object, or the array of all when `index` is None."""
+
+def logs_json(
+    header: bytes, hashes: bytes, receipts: bytes, *, addresses: bytes, topics: Sequence[bytes], limit: int
+) -> tuple[int, bytes]:
+    """Logs of a block that match: (count, JSON array). `topics[i]`: 32-byte alternatives concatenated, empty = any."""
+
+def raw_receipts(transactions: bytes, receipts: bytes) -> bytes:
+    """Packed list of EIP-2718 consensus receipts (with bloom), as `debug_getRawReceipts` and proofs need them."""
+
+def bloom_matches(bloom: bytes, addresses: bytes, topics: Sequence[bytes]) -> bool: ...
+
+def log_terms(receipts: bytes) -> bytes:
+    """Distinct index terms of a block's logs, ascending, 33 bytes each: `u8 place (0 address, 1..4 topic), 32 bytes`
+    (address left-padded with zeros)."""
+
+# --- write sets and tries -------------------------------------------------------------------------------------------
+
+def write_set_keys(write_set: bytes) -> tuple[bytes, bytes]:
+    """(addresses, slot keys) in write-set order: what to read for change sets and storage roots. A wiped account's
+    slots are not listed (statedb knows them by prefix)."""
+
+@final
+class TrieNeed:
+    """Node keys to read: packed list of `owner (0 or 32 bytes) || u8 nibble count || nibbles packed two per byte`
+    (odd: low nibble of the last byte zero). The same bytes are statedb's node keys."""
+
+    paths: bytes
+    wiped: bytes  # 32-byte owners (hashed addresses) whose whole storage trie must be listed for history; may be empty
+
+@final
+class TrieResult:
+    root: bytes
+    node_writes: bytes  # packed list, key then node RLP, alternating, ascending by key
+    node_deletes: bytes  # packed list of keys, ascending
+    node_old: bytes  # packed list, key then previous RLP (empty: did not exist), for every write and delete
+    storage_roots: bytes  # 32 per account of the write set, same order
+    stats: dict[str, int]
+
+@final
+class TrieCache:
+    """Learned depths and revealed top nodes of committed tries, bounded; makes the first `TrieNeed` small."""
+
+    def __new__(cls, *, nodes_max: int = 200_000) -> TrieCache: ...
+
+@final
+class TrieJob:
+    """Root of a state after a write set (Merkle-Patricia, path-keyed)."""
+
+    def __new__(
+        cls, parent_root: bytes, write_set: bytes, accounts: bytes, *, cache: TrieCache | None = None
+    ) -> TrieJob:
+        """`accounts`: prior 105-byte records, one per account of the write set, same order."""
+    def step(self, nodes: Sequence[bytes | None] | None = None) -> TrieNeed | TrieResult:
+        """`nodes`: one per asked path, same order, None = absent. Raises `CorruptState` when a node's hash is not what
+        its parent says."""
+
+class CorruptState(Exception):
+    """A stored trie node does not match its parent's reference; `path` is its node key."""
+
+    path: bytes
+
+@final
+class ProofJob:
+    """Merkle proof of one account and some slots under a root; reads through the same path keys."""
+
+    def __new__(cls, root: bytes, address: bytes, slots: bytes, *, storage_root: bytes) -> ProofJob: ...
+    def step(self, nodes: Sequence[bytes | None] | None = None) -> TrieNeed | ProofResult: ...
+
+@final
+class ProofResult:
+    account_proof: list[bytes]  # RLP nodes from the root down
+    storage_proofs: list[list[bytes]]  # one per slot, same order
+
+def verify_proof(root: bytes, key: bytes, value: bytes | None, nodes: Sequence[bytes]) -> bool:
+    """`key` is the hashed key; `value` the RLP in the leaf, None proves absence."""
+
+def trie_root(items: bytes) -> bytes:
+    """Root of a trie built from scratch: packed list key, value alternating (keys 32 bytes, ascending); the reference."""
+
+def ordered_root(items: bytes) -> bytes:
+    """Root of the trie of a packed list keyed by RLP(index): transactions and receipts roots."""
+
+# --- group signatures (BLS12-381, signatures in G1, keys in G2) -----------------------------------------------------
+
+VOTE_DST: Final[bytes]  # BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_
+POSSESSION_DST: Final[bytes]  # BLS_POP_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_
+
+def bls_secret_key(seed: bytes) -> bytes:
+    """KeyGen of the IETF draft from at least 32 bytes of seed -> 32-byte scalar."""
+
+def bls_public_key(secret_key: bytes) -> bytes:
+    """96 bytes."""
+
+def bls_sign(secret_key: bytes, message: bytes) -> bytes:
+    """48 bytes, under `VOTE_DST`."""
+
+def bls_verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """False for any malformed, out-of-subgroup or infinity point."""
+
+def bls_prove_possession(secret_key: bytes) -> bytes: ...
+def bls_verify_possession(public_key: bytes, proof: bytes) -> bool: ...
+def bls_aggregate(signatures: Sequence[bytes]) -> bytes:
+    """Plain sum; subgroup-checked."""
+
+@final
+class ValidatorKeys:
+    """The ordered keys of a validator set, checked once; verification by index."""
+
+    def __new__(cls, public_keys: Sequence[bytes]) -> ValidatorKeys: ...
+    def __len__(self) -> int: ...
+    def verify_votes(self, signers: Sequence[int], message: bytes, signatures: Sequence[bytes]) -> list[bool]:
+        """Same message: one aggregate check first, one by one only when it fails."""
+    def verify_certificate(self, bitmap: bytes, message: bytes, signature: bytes) -> bool:
+        """Aggregate of the signers of `bitmap` (little-endian bits, ceil(n/8) bytes, no bit >= n). Does not check quorum."""
+    def verify_certificates(self, items: Sequence[tuple[bytes, bytes, bytes]]) -> bool:
+        """Many (bitmap, message, signature): one random-linear-combination batch with coefficients from a hash."""
+
+def bitmap_of(signers: Sequence[int], validators: int) -> bytes: ...
+def signers_of(bitmap: bytes, validators: int) -> list[int]:
+    """Ascending; `KernelInputError` when a bit >= validators is set or the length is wrong."""
+
+def vote_message(
+    *,
+    genesis_hash: bytes,
+    shard: int,
+    epoch: int,
+    level: int,
+    phase: str,  # "prepare", "commit", "view-change"
+    from_hash: bytes,
+    from_height: int,
+    to_hash: bytes,
+    to_height: int,
+    view: int,
+    next_set_hash: bytes = b"",
+) -> bytes:
+    """RLP["hansa/vote/v1", genesis_hash, ...] in this order: the bytes every vote signs (design, "Certificates")."""

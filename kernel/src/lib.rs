@@ -1,1 +1,10 @@
-//! Hansa's kernel: everything that costs CPU, on whole batches, without I/O.
+//! Hansa's kernel: everything that costs CPU, on whole batches, without I/O, clock or randomness.
+//!
+//! Topics know nothing of Python; `py/` is the only place that does. Layouts of the byte strings that cross the border
+//! are described in `python/hansa_kernel/_kernel.pyi`.
+
+pub mod error;
+pub mod pack;
+pub mod threads;
+
+mod py;

@@ -1,0 +1,176 @@
+"""Settings of a node: the one model of everything an operator can set for a single member.
+
+What all members must agree on is in the chain spec, never here. Precedence: command line, environment (`HANSA_`,
+nested with `__`, e.g. `HANSA_API__PORT`), file (`--config`, TOML), built-in default. Unknown keys are errors.
+"""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+class SettingsInvalid(ValueError):
+    """A setting is unknown or has a wrong value; the text names it and says what was expected."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StateDbSettings(_Section):
+    """Chain data of this member."""
+
+    host: str = Field("127.0.0.1", description="Address that statedb's internal gRPC listens on.")
+    port: int = Field(7003, ge=0, le=65535, description="Port of statedb's internal gRPC.")
+    block_cache_bytes: int = Field(64 << 20, ge=1 << 20, description="RocksDB block cache, bytes.")
+    write_buffer_bytes: int = Field(16 << 20, ge=1 << 20, description="RocksDB memtable per busy column family, bytes.")
+
+
+class ExecutorSettings(_Section):
+    """Execution of blocks and calls."""
+
+    host: str = Field("127.0.0.1", description="Address that the executor's internal gRPC listens on.")
+    port: int = Field(7002, ge=0, le=65535, description="Port of the executor's internal gRPC.")
+    call_workers: int = Field(2, ge=1, le=64, description="Calls (eth_call, eth_estimateGas) that run at once.")
+    call_timeout_ms: int = Field(5_000, ge=10, description="Longest time of one call, milliseconds.")
+    call_gas_max: int = Field(50_000_000, ge=21_000, description="Gas cap of one call.")
+    cache_entries: int = Field(200_000, ge=1_000, description="Committed accounts and slots kept in memory.")
+
+
+class ConsensusSettings(_Section):
+    """Engine, pool and vote log."""
+
+    host: str = Field("127.0.0.1", description="Address that consensus' internal gRPC listens on.")
+    port: int = Field(7001, ge=0, le=65535, description="Port of consensus' internal gRPC.")
+    pool_transactions: int = Field(100_000, ge=100, description="Transactions that the pool holds at most.")
+    pool_bytes: int = Field(512 << 20, ge=1 << 20, description="Bytes of transactions that the pool holds at most.")
+    journal_sync_ms: int = Field(20, ge=0, le=1_000, description="How late the pool journal may be synced, milliseconds.")
+
+
+class P2pSettings(_Section):
+    """Connections to other members."""
+
+    host: str = Field("0.0.0.0", description="Address that members connect to.")
+    port: int = Field(30303, ge=0, le=65535, description="Port that members connect to (mutual TLS).")
+    internal_host: str = Field("127.0.0.1", description="Address that p2p's internal gRPC listens on.")
+    internal_port: int = Field(7004, ge=0, le=65535, description="Port of p2p's internal gRPC.")
+    endpoints: dict[str, str] = Field(
+        default_factory=dict, description="host:port of members by name, instead of those in the chain spec."
+    )
+    reconnect_ms_max: int = Field(2_000, ge=100, description="Longest pause between attempts to reach a member.")
+
+
+class ApiSettings(_Section):
+    """Surfaces for clients."""
+
+    host: str = Field("127.0.0.1", description="Address that JSON-RPC, REST and WebSocket listen on.")
+    port: int = Field(8545, ge=0, le=65535, description="Port of HTTP and WebSocket.")
+    ws_port: int = Field(8546, ge=0, le=65535, description="Second port, for tools that expect geth's WebSocket port.")
+    grpc_host: str = Field("127.0.0.1", description="Address that the public gRPC listens on.")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the public gRPC.")
+    grpc_reflection: bool = Field(True, description="Serve gRPC reflection.")
+    cors_origins: tuple[str, ...] = Field((), description="Origins that browsers may call from.")
+    allowed_hosts: tuple[str, ...] = Field(
+        ("localhost", "127.0.0.1", "[::1]"), description="Host headers that are answered; `*` takes any."
+    )
+    rate_limit: bool = Field(False, description="Limit requests per address (spec reliability 6.1).")
+
+
+class MetricsSettings(_Section):
+    """Metrics and health of the process."""
+
+    host: str = Field("127.0.0.1", description="Address that /metrics and the health endpoints listen on.")
+    port: int = Field(9545, ge=0, le=65535, description="Port of /metrics and the health endpoints.")
+
+
+class LogSettings(_Section):
+    """Logs on standard output."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is written.")
+    format: Literal["auto", "json", "pretty"] = Field("auto", description="auto: pretty on a terminal, else JSON.")
+
+
+class AddressSettings(_Section):
+    """Where this member's services find each other (host:port)."""
+
+    consensus: str = Field("127.0.0.1:7001", description="consensus' internal gRPC.")
+    executors: tuple[str, ...] = Field(("127.0.0.1:7002",), description="Executors of this member, in order of choice.")
+    statedb: str = Field("127.0.0.1:7003", description="statedb's internal gRPC.")
+    p2p: str = Field("127.0.0.1:7004", description="p2p's internal gRPC.")
+
+
+class Settings(BaseSettings):
+    """All settings of one member's node."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HANSA_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    profile: Literal["local", "dev", "production"] = Field("production", description="Which guards apply to keys and hosts.")
+    member: str = Field(description="Name of this member in the chain spec.")
+    chain_spec: Path = Field(description="The chain spec file.")
+    data_dir: Path = Field(description="Folder of this member's data.")
+    keys_dir: Path | None = Field(None, description="Folder of this member's keys; default: keys in data_dir.")
+    kernel_threads: int = Field(0, ge=0, le=256, description="Threads of the kernel's pool; 0: one per core.")
+    redis_url: str | None = Field(None, description="Redis that api replicas share notices and subscriptions through.")
+    statedb: StateDbSettings = StateDbSettings()  # type: ignore[call-arg]
+    executor: ExecutorSettings = ExecutorSettings()  # type: ignore[call-arg]
+    consensus: ConsensusSettings = ConsensusSettings()  # type: ignore[call-arg]
+    p2p: P2pSettings = P2pSettings()  # type: ignore[call-arg]
+    api: ApiSettings = ApiSettings()  # type: ignore[call-arg]
+    metrics: MetricsSettings = MetricsSettings()  # type: ignore[call-arg]
+    log: LogSettings = LogSettings()  # type: ignore[call-arg]
+    addresses: AddressSettings = AddressSettings()  # type: ignore[call-arg]
+
+    @property
+    def keys_path(self) -> Path:
+        """Folder of this member's keys."""
+        return self.keys_dir or self.data_dir / "keys"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The file arrives as `init_settings`, so the environment goes before it."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None, **overrides: Any) -> Settings:
+    """Read settings from a TOML file and the environment. Raises `SettingsInvalid` naming key and expectation."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise SettingsInvalid(f"{path}: cannot be read ({error.strerror})") from error
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsInvalid(f"{path}: not TOML: {error}") from error
+    try:
+        return Settings(**{**values, **overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        hint = ""
+        if first["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(name.rsplit(".", 1)[-1], sorted(_setting_names()), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise SettingsInvalid(f"unknown setting {name}{hint}") from error
+        raise SettingsInvalid(f"setting {name}: {first['msg']} (got {first.get('input')!r})") from error
+
+
+def _setting_names() -> set[str]:
+    names = set(Settings.model_fields)
+    for field in Settings.model_fields.values():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            names |= set(annotation.model_fields)
+    return names

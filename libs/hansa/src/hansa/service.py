@@ -1,0 +1,136 @@
+"""What a service is, and how a process runs one or all of a member's services.
+
+A service package names its factory in the entry-point group `hansa.services`; so this library starts services without
+importing them. The runtime loads settings and chain spec once, starts services in the order of `START_ORDER`, serves
+metrics and health, ends them in reverse on SIGTERM or SIGINT, and ends the process when a service fails: a broken
+invariant stops the service rather than lets it go on.
+"""
+
+import asyncio
+import signal
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+import structlog
+
+from hansa.chainspec import ChainSpec
+from hansa.config import Settings
+
+START_ORDER = ("statedb", "executor", "p2p", "consensus", "api")
+
+EXIT_FAILED = 70
+"""Exit status when a service failed while running (EX_SOFTWARE)."""
+
+STOP_SECONDS_MAX = 10
+"""A service that has not stopped after this long is left to the end of the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a readiness answer: `value` and the `bound` that it is judged by, as text."""
+
+    name: str
+    ok: bool
+    value: str
+    bound: str
+
+
+class Service(Protocol):
+    """A service of one member."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Return once requests are answered. Raises a typed error with what to do when it cannot start."""
+
+    async def stop(self) -> None:
+        """Finish what was promised, close files and sockets. Also called after a failed start."""
+
+    def checks(self) -> Sequence[Check]:
+        """Readiness, from memory; cheap."""
+
+
+@dataclass(slots=True)
+class ServiceContext:
+    """What a factory gets: `create(context) -> Service`."""
+
+    settings: Settings
+    chain: ChainSpec
+    failure: "asyncio.Future[BaseException]"
+    tasks: "set[asyncio.Task[Any]]" = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
+        """Run `work` in the background; if it raises, the process ends with `EXIT_FAILED`."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def fail(self, error: BaseException) -> None:
+        """Report that this process must not go on."""
+        if not self.failure.done():
+            self.failure.set_result(error)
+
+    def _finished(self, task: "asyncio.Task[Any]") -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            structlog.get_logger().error("task_failed", task=task.get_name(), exc_info=error)
+            self.fail(error)
+
+
+class ServiceUnknown(ValueError):
+    """No installed package provides this service."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"no service {name!r} is installed; there are: {', '.join(known)}")
+
+
+def find_services(names: Sequence[str]) -> list[Any]:
+    """Factories of `names` in start order. Raises `ServiceUnknown`."""
+    found = {entry.name: entry for entry in entry_points(group="hansa.services")}
+    for name in names:
+        if name not in found:
+            raise ServiceUnknown(name, sorted(found))
+    return [found[name].load() for name in START_ORDER if name in names]
+
+
+async def run_services(names: Sequence[str], settings: Settings, chain: ChainSpec) -> int:
+    """Run until a signal or a failure; returns the process's exit status."""
+    from hansa.telemetry import MetricsServer  # here, so that tests can build services without a web server
+
+    log = structlog.get_logger().bind(member=settings.member)
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    context = ServiceContext(settings, chain, loop.create_future())
+    context.failure.add_done_callback(lambda _: ended.set())
+    services: list[Service] = [create(context) for create in find_services(names)]
+    metrics = MetricsServer(settings.metrics.host, settings.metrics.port, services)
+    started: list[Service] = []
+    status = 0
+    try:
+        await metrics.start()
+        for service in services:
+            started.append(service)
+            await service.start()
+            log.info("service_started", service=service.name)
+            if ended.is_set():
+                break
+        else:
+            metrics.started = True
+        await ended.wait()
+        if context.failure.done():
+            status = EXIT_FAILED
+    finally:
+        for service in reversed(started):
+            try:
+                await asyncio.wait_for(service.stop(), STOP_SECONDS_MAX)
+            except TimeoutError:
+                log.warning("service_stop_timed_out", service=service.name, seconds=STOP_SECONDS_MAX)
+        for task in list(context.tasks):
+            task.cancel()
+        await metrics.stop()
+    return status

@@ -1,0 +1,1 @@
+"""Hansa's api service."""

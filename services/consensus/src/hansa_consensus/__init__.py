@@ -1,0 +1,1 @@
+"""Hansa's consensus service."""

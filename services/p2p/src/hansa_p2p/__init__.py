@@ -1,0 +1,1 @@
+"""Hansa's p2p service."""

@@ -6,5 +6,6 @@
 pub mod error;
 pub mod pack;
 pub mod threads;
+pub mod tx;
 
 mod py;

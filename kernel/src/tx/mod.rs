@@ -1,0 +1,16 @@
+//! Transactions before execution: decode, sender recovery, the checks that need no state, signing.
+//!
+//! A batch is decoded once per member and then shared: the pool, block building and execution hold the same
+//! [`Decoded`] behind an `Arc`. Checks that need an account (nonce, balance) are the pool's and the executor's.
+
+mod batch;
+mod decode;
+mod error;
+mod rules;
+mod sign;
+
+pub use batch::{Decoded, Entry, Refused, TxBatch};
+pub use decode::{BATCH_COUNT_MAX, attach_senders, decode_one, decode_transactions, recover_signer};
+pub use error::{TxCode, TxError};
+pub use rules::{ACCESS_LIST_ENTRIES_MAX, AUTHORIZATIONS_MAX, RAW_BYTES_MAX, TxRules};
+pub use sign::{SIGN_COUNT_MAX, SignRequest, address_of_public_key, address_of_secret_keys, sign_transactions};

@@ -4,7 +4,10 @@
 //! are described in `python/hansa_kernel/_kernel.pyi`.
 
 pub mod error;
+pub mod exec;
+pub mod header;
 pub mod pack;
+pub mod spec;
 pub mod threads;
 pub mod tx;
 

@@ -1,0 +1,3 @@
+//! Execution of blocks and calls behind the miss protocol.
+
+pub mod write_set;

@@ -1,0 +1,66 @@
+//! Reading geth's JSON spellings of numbers and bytes: hex or decimal text, or plain numbers.
+
+use alloy_primitives::{Address, B256, Bytes, U256, hex};
+use serde_json::{Map, Value};
+
+use crate::error::{InputError, InputResult};
+
+/// A member of an object; null counts as absent.
+pub fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    object.get(key).filter(|value| !value.is_null())
+}
+
+/// The value as an object.
+pub fn object<'a>(field: &str, value: &'a Value) -> InputResult<&'a Map<String, Value>> {
+    value.as_object().ok_or_else(|| InputError::new(field, "an object", value))
+}
+
+/// A 256-bit number: hex with 0x, decimal text, or a JSON number.
+pub fn u256(field: &str, value: &Value) -> InputResult<U256> {
+    let bad = || InputError::new(field, "a number below 2^256, hex or decimal", value);
+    match value {
+        Value::Number(number) => number.as_u64().map(U256::from).ok_or_else(bad),
+        Value::String(text) => match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+            Some("") => Ok(U256::ZERO),
+            Some(digits) => U256::from_str_radix(digits, 16).map_err(|_| bad()),
+            None if text.is_empty() => Ok(U256::ZERO),
+            None => U256::from_str_radix(text, 10).map_err(|_| bad()),
+        },
+        _ => Err(bad()),
+    }
+}
+
+/// A 64-bit number in the same spellings.
+pub fn u64(field: &str, value: &Value) -> InputResult<u64> {
+    u256(field, value)?
+        .try_into()
+        .map_err(|_| InputError::new(field, "a number below 2^64", value))
+}
+
+/// Bytes as hex text, with or without 0x.
+pub fn bytes(field: &str, value: &Value) -> InputResult<Bytes> {
+    let text = value.as_str().ok_or_else(|| InputError::new(field, "hex text", value))?;
+    hex::decode(text).map(Bytes::from).map_err(|_| InputError::new(field, "hex text", value))
+}
+
+/// A 32-byte word as hex text, left-padded when shorter.
+pub fn word(field: &str, text: &str) -> InputResult<B256> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    let bad = || InputError::new(field, "at most 32 bytes of hex", text);
+    if digits.len() > 64 {
+        return Err(bad());
+    }
+    let mut padded = "0".repeat(64 - digits.len());
+    padded.push_str(digits);
+    let mut word = B256::ZERO;
+    hex::decode_to_slice(padded, word.as_mut_slice()).map_err(|_| bad())?;
+    Ok(word)
+}
+
+/// A 20-byte address as hex text, with or without 0x.
+pub fn address(field: &str, text: &str) -> InputResult<Address> {
+    let mut address = Address::ZERO;
+    hex::decode_to_slice(text, address.as_mut_slice())
+        .map_err(|_| InputError::new(field, "20 bytes of hex", text))?;
+    Ok(address)
+}

@@ -1,7 +1,72 @@
 # One door for everything; `make help` lists the targets.
 SHELL := /bin/bash
-PROTO_OUT := libs/hansa/src
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.tools/cargo/bin:$(PATH)
 
-.PHONY: proto
-proto: ## generate the gRPC stubs into libs/hansa (never edited by hand)
-	uv run --no-sync python -m grpc_tools.protoc -Iproto --python_out=$(PROTO_OUT) --grpc_python_out=$(PROTO_OUT) --mypy_out=quiet:$(PROTO_OUT) $$(cd proto && ls hansa/v1/*.proto)
+PROTO_OUT := libs/hansa/src
+RUN := uv run --no-sync
+CLIENTS := tests/integration/clients
+IMAGE ?= hansa:latest
+UP ?=
+
+.PHONY: help setup up down test unit integration chaos lint fmt proto kernel bench docs image
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "\033[36m%-12s\033[0m %s\n", $$1, $$2}'
+
+setup: ## install what is missing and build the kernel
+	@scripts/setup
+
+up: setup ## start a local consortium of four members (options: make up UP="--engine poa")
+	@$(RUN) hansa up $(UP)
+
+down: setup ## stop it (and wipe it: make down UP=--wipe)
+	@$(RUN) hansa down $(UP)
+
+$(CLIENTS)/node_modules/.ready: $(CLIENTS)/package-lock.json
+	@if command -v npm >/dev/null; then cd $(CLIENTS) && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.ready; \
+	else echo "npm is missing: tests with ethers, viem, cast, forge and solc are skipped"; fi
+
+clients: $(CLIENTS)/node_modules/.ready
+
+test: setup clients ## all tests, as CI runs them
+	cd kernel && cargo test --profile kernel-dev --quiet
+	$(RUN) pytest kernel/tests libs services tests
+
+unit: setup ## only the fast tests
+	$(RUN) pytest kernel/tests libs services tests/tidy
+
+integration: setup clients ## real consortia, real clients
+	$(RUN) pytest tests/integration
+
+chaos: setup clients ## every fault ten times; writes docs/internals/reliability.md
+	HANSA_CHAOS_ROUNDS=10 $(RUN) pytest tests/chaos --timeout 7200
+
+lint: setup ## ruff, mypy, clippy, buf, generated files, licences
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy libs services
+	cd kernel && cargo clippy --profile kernel-dev --all-targets --quiet -- -D warnings && cargo fmt --check
+	scripts/proto --check
+	$(RUN) python scripts/licences.py
+	@if command -v npx >/dev/null; then cd proto && npx --yes @bufbuild/buf@1.75.0 lint; else echo "npx is missing: buf lint skipped"; fi
+
+fmt: setup ## format Python and Rust
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+	cd kernel && cargo fmt
+
+proto: setup ## generate the gRPC stubs into libs/hansa (never edited by hand)
+	scripts/proto
+
+kernel: ## build the kernel into the environment
+	@touch kernel/pyproject.toml && scripts/setup
+
+bench: setup clients ## throughput and latency beside anvil, with plots in bench/results
+	$(RUN) python bench/compare.py
+
+docs: setup ## generated reference pages
+	$(RUN) python scripts/reference.py
+
+image: ## the container image (BASE_IMAGE, WHEELS: see Dockerfile)
+	docker build -t $(IMAGE) .

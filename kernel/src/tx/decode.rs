@@ -58,7 +58,7 @@ pub fn attach_senders(packed: &[u8], senders: &[u8], rules: &TxRules) -> InputRe
 /// One raw transaction; `sender` if it is already known.
 pub fn decode_one(raw: &[u8], rules: &TxRules, sender: Option<Address>) -> Result<Decoded, TxError> {
     // Before anything that costs more than reading the length.
-    if raw.len() > RAW_BYTES_MAX {
+    if rules.bounded && raw.len() > RAW_BYTES_MAX {
         let size = raw.len();
         return Err(TxError::with(
             TxCode::Oversized,

@@ -86,10 +86,10 @@ impl TxError {
     pub fn with(
         code: TxCode,
         message: impl Into<String>,
-        expected: impl TryInto<U256>,
-        got: impl TryInto<U256>,
+        expected: impl Into<Option<U256>>,
+        got: impl Into<Option<U256>>,
     ) -> Self {
-        Self { code, message: message.into(), expected: expected.try_into().ok(), got: got.try_into().ok() }
+        Self { code, message: message.into(), expected: expected.into(), got: got.into() }
     }
 
     #[must_use]

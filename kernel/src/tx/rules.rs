@@ -4,6 +4,7 @@ use alloy_consensus::{Transaction, TxEnvelope, TxType};
 use alloy_primitives::{Signature, U256, uint};
 
 use super::error::{TxCode, TxError};
+use crate::spec::{Fork, Spec};
 
 /// Longest raw transaction, in bytes: geth's pool bound, so that one transaction is no denial of service.
 pub const RAW_BYTES_MAX: usize = 128 * 1024;
@@ -50,9 +51,37 @@ pub struct TxRules {
     pub max_initcode_size: usize,
     /// EIP-7825, from Osaka.
     pub gas_limit_cap: Option<u64>,
+    /// Whether [`RAW_BYTES_MAX`], [`ACCESS_LIST_ENTRIES_MAX`] and [`AUTHORIZATIONS_MAX`] hold.
+    pub bounded: bool,
 }
 
 impl TxRules {
+    /// Rules of the block with that number and timestamp, with Hansa's bounds.
+    #[must_use]
+    pub fn of(spec: &Spec, number: u64, timestamp: u64) -> Self {
+        let fork = spec.fork(number, timestamp);
+        Self {
+            chain_id: spec.chain_id(),
+            homestead: fork >= Fork::Homestead,
+            eip155: fork >= Fork::SpuriousDragon,
+            istanbul: fork >= Fork::Istanbul,
+            berlin: fork >= Fork::Berlin,
+            london: fork >= Fork::London,
+            shanghai: fork >= Fork::Shanghai,
+            prague: fork >= Fork::Prague,
+            blobs: fork >= Fork::Cancun && !spec.is_hansa(),
+            max_initcode_size: spec.max_code_size().saturating_mul(2),
+            gas_limit_cap: spec.tx_gas_limit_cap(number, timestamp),
+            bounded: true,
+        }
+    }
+
+    /// Rules for a block of another Ethereum chain: consensus knows none of Hansa's bounds.
+    #[must_use]
+    pub fn unbounded(spec: &Spec, number: u64, timestamp: u64) -> Self {
+        Self { bounded: false, ..Self::of(spec, number, timestamp) }
+    }
+
     /// Type, size-independent fields and gas; no signature. Cheap (well under a microsecond without calldata).
     pub fn check(&self, tx: &TxEnvelope) -> Result<(), TxError> {
         self.check_type(tx.tx_type())?;
@@ -63,7 +92,10 @@ impl TxRules {
         if let Some(tip) = tx.max_priority_fee_per_gas() {
             check_fees(tip, tx.max_fee_per_gas())?;
         }
-        self.check_lists(tx)?;
+        check_authorizations(tx)?;
+        if self.bounded {
+            check_bounds(tx)?;
+        }
         if self.shanghai && tx.is_create() && tx.input().len() > self.max_initcode_size {
             let (size, limit) = (tx.input().len(), self.max_initcode_size);
             return Err(TxError::with(
@@ -99,36 +131,6 @@ impl TxRules {
                 U256::from(id),
             )),
         }
-    }
-
-    fn check_lists(&self, tx: &TxEnvelope) -> Result<(), TxError> {
-        if let Some(list) = tx.access_list() {
-            let entries = list.len() + list.storage_keys_count();
-            if entries > ACCESS_LIST_ENTRIES_MAX {
-                return Err(TxError::with(
-                    TxCode::AccessListSize,
-                    format!("access list too large: {entries} entries, limit {ACCESS_LIST_ENTRIES_MAX}"),
-                    U256::from(ACCESS_LIST_ENTRIES_MAX),
-                    U256::from(entries),
-                ));
-            }
-        }
-        if let Some(list) = tx.authorization_list() {
-            if list.is_empty() {
-                let message = "set code tx must have at least one authorization tuple";
-                return Err(TxError::new(TxCode::AuthorizationListEmpty, message));
-            }
-            if list.len() > AUTHORIZATIONS_MAX {
-                let got = list.len();
-                return Err(TxError::with(
-                    TxCode::AuthorizationListSize,
-                    format!("authorization list too large: {got} authorizations, limit {AUTHORIZATIONS_MAX}"),
-                    U256::from(AUTHORIZATIONS_MAX),
-                    U256::from(got),
-                ));
-            }
-        }
-        Ok(())
     }
 
     fn check_gas(&self, tx: &TxEnvelope) -> Result<(), TxError> {
@@ -195,6 +197,36 @@ impl TxRules {
         let valid = (U256::ONE..ORDER).contains(&signature.r()) && (U256::ONE..=s_max).contains(&signature.s());
         if valid { Ok(()) } else { Err(invalid_signature()) }
     }
+}
+
+fn check_bounds(tx: &TxEnvelope) -> Result<(), TxError> {
+    let entries = tx.access_list().map_or(0, |list| list.len() + list.storage_keys_count());
+    if entries > ACCESS_LIST_ENTRIES_MAX {
+        return Err(TxError::with(
+            TxCode::AccessListSize,
+            format!("access list too large: {entries} entries, limit {ACCESS_LIST_ENTRIES_MAX}"),
+            U256::from(ACCESS_LIST_ENTRIES_MAX),
+            U256::from(entries),
+        ));
+    }
+    let authorizations = tx.authorization_list().map_or(0, <[_]>::len);
+    if authorizations > AUTHORIZATIONS_MAX {
+        return Err(TxError::with(
+            TxCode::AuthorizationListSize,
+            format!("authorization list too large: {authorizations} authorizations, limit {AUTHORIZATIONS_MAX}"),
+            U256::from(AUTHORIZATIONS_MAX),
+            U256::from(authorizations),
+        ));
+    }
+    Ok(())
+}
+
+fn check_authorizations(tx: &TxEnvelope) -> Result<(), TxError> {
+    if tx.authorization_list().is_some_and(<[_]>::is_empty) {
+        let message = "set code tx must have at least one authorization tuple";
+        return Err(TxError::new(TxCode::AuthorizationListEmpty, message));
+    }
+    Ok(())
 }
 
 fn check_fees(tip: u128, fee_cap: u128) -> Result<(), TxError> {

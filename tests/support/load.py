@@ -1,0 +1,106 @@
+"""Steady signed transfers while faults happen, and what must hold of them afterwards."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from eth_account import Account
+
+from support.consortium import Member, RpcFailed, wait_for
+from support.transactions import signed
+
+BATCH = 10
+PAUSE_SECONDS = 0.2
+
+
+@dataclass
+class Load:
+    """One sender per member, bound to that member; a request without an answer stays ambiguous and is sent again."""
+
+    members: list[Member]
+    keys: list[str]
+    chain_id: int
+    recipient: str = field(default_factory=lambda: Account.create().address)
+    accepted: list[str] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> "Load":
+        for member, key in zip(self.members, self.keys, strict=False):
+            thread = threading.Thread(target=self._send, args=(member, key), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """No further requests."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _send(self, member: Member, key: str) -> None:
+        sender = Account.from_key(key).address
+        nonce: int | None = None
+        pending: list[tuple[str, str]] = []
+        while not self._stop.is_set():
+            try:
+                if nonce is None:
+                    nonce = int(member.rpc("eth_getTransactionCount", sender, "pending", timeout=5), 16)
+                if not pending:
+                    pending = [signed(key, self.chain_id, nonce + i, to=self.recipient, value=1) for i in range(BATCH)]
+                answers = member.rpc_batch([("eth_sendRawTransaction", [raw]) for raw, _ in pending], timeout=5)
+            except (httpx.HTTPError, RpcFailed, ValueError):
+                time.sleep(PAUSE_SECONDS)
+                continue
+            self._judge(pending, answers)
+            nonce, pending = nonce + BATCH, []
+            time.sleep(PAUSE_SECONDS)
+
+    def _judge(self, sent: list[tuple[str, str]], answers: list[dict[str, Any]]) -> None:
+        with self._lock:
+            for (_, hash), answer in zip(sent, answers, strict=True):
+                message = answer.get("error", {}).get("message", "")
+                if "result" in answer or message.startswith(("already known", "nonce too low")):
+                    # The two refusals follow an unanswered request: it had been accepted.
+                    self.accepted.append(hash)
+                else:
+                    self.refused.append(answer["error"])
+
+
+def check_agreement(members: list[Member], first: int = 0) -> list[str]:
+    """Blocks equal on all members, hash-linked, no transaction twice; returns all transaction hashes."""
+    top = min(member.height() for member in members)
+    previous = ""
+    hashes: list[str] = []
+    for start in range(first, top + 1, 200):
+        numbers = list(range(start, min(start + 200, top + 1)))
+        calls = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
+        answers = [[entry["result"] for entry in member.rpc_batch(calls)] for member in members]
+        for number, *blocks in zip(numbers, *answers, strict=True):
+            assert all(block == blocks[0] for block in blocks), f"members differ at {number}"
+            assert not previous or blocks[0]["parentHash"] == previous, f"block {number} is not the child of its parent"
+            previous = blocks[0]["hash"]
+            hashes += blocks[0]["transactions"]
+    assert len(set(hashes)) == len(hashes), "a transaction was committed twice"
+    return hashes
+
+
+def check_committed(members: list[Member], accepted: list[str], seconds: float) -> None:
+    """Every accepted transaction is in the chain, exactly once, on every member."""
+
+    def missing() -> bool:
+        for start in range(0, len(accepted), 500):
+            calls = [("eth_getTransactionReceipt", [hash]) for hash in accepted[start : start + 500]]
+            for member in members:
+                if any(entry.get("result") is None for entry in member.rpc_batch(calls)):
+                    return False
+        return True
+
+    wait_for(f"all {len(accepted)} accepted transactions committed", missing, seconds, pause=0.5)

@@ -67,6 +67,7 @@ bench: setup clients ## throughput and latency beside anvil, with plots in bench
 
 docs: setup ## generated reference pages
 	$(RUN) python scripts/reference.py
+	$(RUN) python observability/dashboards.py
 
 image: ## the container image (BASE_IMAGE, WHEELS: see Dockerfile)
 	docker build -t $(IMAGE) .

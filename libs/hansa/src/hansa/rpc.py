@@ -3,8 +3,12 @@
 Channels are kept for life. Errors carry `google.rpc.ErrorInfo` with a stable reason; `reason_of` reads it back.
 """
 
+import os
 from collections.abc import Mapping
 from typing import NoReturn
+
+# gRPC's core writes a line per failed handshake to standard error: a stranger could fill our logs. Refusals are counted.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 import grpc.aio
@@ -39,7 +43,9 @@ class PortTaken(OSError):
     """A configured port cannot be bound."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(f"{address} cannot be bound: it is taken or not an address of this machine; choose another port")
+        super().__init__(
+            f"{address} cannot be bound: it is taken or not an address of this machine; choose another port"
+        )
         self.address = address
 
 

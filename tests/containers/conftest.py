@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,18 +105,23 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     environment = {"HANSA_IMAGE": "hansa-test/hansa:latest", "DOCKER_BUILDKIT": "1"}
     defaults = {"BASE_IMAGE": "python:3.11-slim-bookworm", "RUST_IMAGE": "rust:1-slim-bookworm"}
     if not all(have_image(name) for name in defaults.values()):
-        print("public base images cannot be pulled: building on a local Debian image, from wheels of this machine")
+        warnings.warn(
+            "public base images cannot be pulled: building on a local Debian image, from wheels of this machine",
+            stacklevel=1,
+        )
         debian_image(LOCAL_BASE, "ca-certificates", "python3", "python3-venv")
         subprocess.run([ROOT / "scripts" / "wheels"], check=True, capture_output=True, timeout=1200)
         environment |= {"BASE_IMAGE": LOCAL_BASE, "WHEELS": "prebuilt"}
     for variable, image in (("REDIS_IMAGE", "redis:8-alpine"), ("PROMETHEUS_IMAGE", "prom/prometheus:v3.5.0")):
         if not have_image(image):
-            print(f"{image} cannot be pulled: Debian's package runs instead")
+            warnings.warn(f"{image} cannot be pulled: Debian's package runs instead", stacklevel=1)
             debian_image(LOCAL_PARTS, "redis-server", "prometheus")
             environment[variable] = LOCAL_PARTS
     with_grafana = have_image("grafana/grafana:12.2.0")
     if not with_grafana:
-        print("Grafana's image cannot be pulled: its dashboard is checked against Prometheus only")
+        warnings.warn(
+            "Grafana's image cannot be pulled: its dashboard is checked against Prometheus only", stacklevel=1
+        )
     base = free_port_base()
     ports = [base + i for i in range(10)]
     for i in range(4):

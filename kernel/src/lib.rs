@@ -9,6 +9,7 @@ pub mod header;
 pub mod pack;
 pub mod spec;
 pub mod threads;
+pub mod trie;
 pub mod tx;
 
 mod py;

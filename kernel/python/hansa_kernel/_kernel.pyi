@@ -402,22 +402,28 @@ class TrieNeed:
     (odd: low nibble of the last byte zero). The same bytes are statedb's node keys."""
 
     paths: bytes
-    wiped: bytes  # 32-byte owners (hashed addresses) whose whole storage trie must be listed for history; may be empty
+    wiped: bytes  # 32-byte owners (hashed addresses) whose whole storage trie must be listed for history; may be empty.
+    # The answer goes back in the next step's `wiped`: per owner, same order, a packed list of node key and RLP,
+    # alternating, of all stored nodes whose key starts with the owner and is at least 33 bytes long. The trie is checked
+    # against the account's storage root; a missing node is `CorruptState`. Asked at most once a job, in the first round.
 
 @final
 class TrieResult:
     root: bytes
-    node_writes: bytes  # packed list, key then node RLP, alternating, ascending by key
+    node_writes: bytes  # packed list, key then node RLP, alternating, ascending by key; the root always has a key
     node_deletes: bytes  # packed list of keys, ascending
     node_old: bytes  # packed list, key then previous RLP (empty: did not exist), for every write and delete
-    storage_roots: bytes  # 32 per account of the write set, same order
+    storage_roots: bytes  # 32 per account of the write set, same order; `EMPTY_ROOT` for a deleted one
     stats: dict[str, int]
 
 @final
 class TrieCache:
     """Learned depths and revealed top nodes of committed tries, bounded; makes the first `TrieNeed` small."""
 
-    def __new__(cls, *, nodes_max: int = 200_000) -> TrieCache: ...
+    def __new__(cls, *, nodes_max: int = 200_000) -> TrieCache:
+        """At most `nodes_max` nodes (some 600 bytes each); 0 learns nothing. Safe with blocks that are staged and never
+        committed: a node is used only when its hash is the one that its parent names."""
+    def __len__(self) -> int: ...
 
 @final
 class TrieJob:
@@ -427,9 +433,14 @@ class TrieJob:
         cls, parent_root: bytes, write_set: bytes, accounts: bytes, *, cache: TrieCache | None = None
     ) -> TrieJob:
         """`accounts`: prior 105-byte records, one per account of the write set, same order."""
-    def step(self, nodes: Sequence[bytes | None] | None = None) -> TrieNeed | TrieResult:
-        """`nodes`: one per asked path, same order, None = absent. Raises `CorruptState` when a node's hash is not what
-        its parent says."""
+    def step(
+        self, nodes: Sequence[bytes | None] | None = None, wiped: Sequence[bytes] | None = None
+    ) -> TrieNeed | TrieResult:
+        """`nodes`: one per asked path, same order, None = absent. `wiped`: one listing per owner of `TrieNeed.wiped`.
+
+        Predicted paths that do not exist are asked for as well: answer None. Raises `CorruptState` when a node's hash is
+        not what its parent says (or it is absent), `KernelInputError` when the answer does not fit the question; after
+        either, and after the result, the job is used up."""
 
 class CorruptState(Exception):
     """A stored trie node does not match its parent's reference; `path` is its node key."""
@@ -440,7 +451,9 @@ class CorruptState(Exception):
 class ProofJob:
     """Merkle proof of one account and some slots under a root; reads through the same path keys."""
 
-    def __new__(cls, root: bytes, address: bytes, slots: bytes, *, storage_root: bytes) -> ProofJob: ...
+    def __new__(cls, root: bytes, address: bytes, slots: bytes, *, storage_root: bytes) -> ProofJob:
+        """`slots`: 32 bytes each. `storage_root`: of the account's record at that root (32 zero bytes when the account
+        does not exist); one that is not the leaf's raises `KernelInputError` in `step`."""
     def step(self, nodes: Sequence[bytes | None] | None = None) -> TrieNeed | ProofResult: ...
 
 @final
@@ -449,7 +462,8 @@ class ProofResult:
     storage_proofs: list[list[bytes]]  # one per slot, same order
 
 def verify_proof(root: bytes, key: bytes, value: bytes | None, nodes: Sequence[bytes]) -> bool:
-    """`key` is the hashed key; `value` the RLP in the leaf, None proves absence."""
+    """`key` is the hashed key (at most 32 bytes); `value` the RLP in the leaf, None proves absence. `nodes`: from the
+    root down, none to spare. False for anything malformed."""
 
 def trie_root(items: bytes) -> bytes:
     """Root of a trie built from scratch: packed list key, value alternating (keys 32 bytes, ascending); the reference."""

@@ -4,6 +4,7 @@
 //! are described in `python/hansa_kernel/_kernel.pyi`.
 
 pub mod error;
+pub mod evm;
 pub mod exec;
 pub mod header;
 pub mod pack;
@@ -11,5 +12,6 @@ pub mod spec;
 pub mod threads;
 pub mod trie;
 pub mod tx;
+pub mod txpool;
 
 mod py;

@@ -1,7 +1,10 @@
 //! The only place that knows Python: convert, release the interpreter lock, map errors. No logic.
 
 mod base;
+mod spec;
 mod trie;
+mod tx;
+mod txpool;
 
 use pyo3::prelude::*;
 
@@ -9,5 +12,8 @@ use pyo3::prelude::*;
 #[pymodule(name = "_kernel")]
 fn kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     base::register(module)?;
+    spec::register(module)?;
+    tx::register(module)?;
+    txpool::register(module)?;
     trie::register(module)
 }

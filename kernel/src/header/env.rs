@@ -4,6 +4,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 
 use super::Header;
 use crate::error::InputResult;
+use crate::spec::{Fork, Spec};
 
 /// Consensus fields of a block that are known before it is executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,5 +48,14 @@ impl BlockEnv {
             difficulty: header.difficulty,
             excess_blob_gas: header.excess_blob_gas.unwrap_or_default(),
         }
+    }
+}
+
+impl BlockEnv {
+    /// The fork of this block. A London block without difficulty is past the merge, as in geth.
+    #[must_use]
+    pub fn fork(&self, spec: &Spec) -> Fork {
+        let fork = spec.fork(self.number, self.timestamp);
+        if fork == Fork::London && self.difficulty.is_zero() { Fork::Paris } else { fork }
     }
 }

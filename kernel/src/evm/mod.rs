@@ -1,0 +1,12 @@
+//! The only place that touches revm's set-up: context, rules, transactions, system calls, and what its errors are called.
+
+mod cancel;
+mod set_up;
+pub mod system;
+mod text;
+mod tx_env;
+
+pub use cancel::CancelFlag;
+pub use set_up::{Evm, Outcome, Purpose, build, cfg_of, run_exact, run_guessing, run_system, state_of};
+pub use text::{halt_text, invalid_call_text, invalid_transaction};
+pub use tx_env::{authorities, recovered_authorizations, target, tx_env};

@@ -1,0 +1,173 @@
+//! Building an EVM for a block or a call, and running one transaction on it.
+
+use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
+use revm::context::{CfgEnv, Context, Journal, TxEnv};
+use revm::context_interface::block::BlobExcessGasAndPrice;
+use revm::context_interface::journaled_state::JournalTr;
+use revm::handler::{MainBuilder, MainnetEvm};
+use revm::primitives::U256;
+use revm::primitives::hardfork::SpecId;
+use revm::state::EvmState;
+use revm::{ExecuteEvm, SystemCallEvm};
+
+use super::cancel::{self, CancelFlag};
+use crate::error::InputError;
+use crate::exec::state::{JobState, StateError};
+use crate::header::BlockEnv;
+use crate::spec::{Fork, Spec, TX_GAS_LIMIT_CAP};
+
+/// Most bytes of EVM memory in one transaction. Gas gets there first below 34 billion gas.
+const MEMORY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Most blobs in one transaction from Osaka on (EIP-7594).
+const BLOBS_PER_TX_MAX: u64 = 6;
+
+/// revm's context over a job's state.
+pub type EvmContext<'a> =
+    Context<revm::context::BlockEnv, TxEnv, CfgEnv, &'a mut JobState, Journal<&'a mut JobState>, CancelFlag>;
+
+/// An EVM of the chain's rules over a job's state.
+pub type Evm<'a> = MainnetEvm<EvmContext<'a>>;
+
+/// Which checks a run makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A block: every check of the protocol.
+    Block,
+    /// A call from outside: no check of nonce, sender's code, block gas limit and gas limit cap.
+    Call,
+}
+
+/// What became of one transaction or system call.
+#[derive(Debug)]
+pub enum Outcome {
+    Done(ExecutionResult, EvmState),
+    /// A value was missing: whatever else came out is void.
+    Missed,
+    /// The transaction must not be in the block.
+    Invalid(InvalidTransaction),
+    /// An answer that was taken as right cannot be.
+    Fault(InputError),
+    Cancelled,
+}
+
+/// Rules of a block for revm.
+#[must_use]
+pub fn cfg_of(spec: &Spec, env: &BlockEnv, purpose: Purpose) -> CfgEnv {
+    let fork = env.fork(spec);
+    let id: SpecId = fork.spec_id();
+    let mut cfg = CfgEnv::new_with_spec(id);
+    cfg.chain_id = spec.chain_id();
+    cfg.limit_contract_code_size = (fork >= Fork::SpuriousDragon).then(|| spec.max_code_size());
+    cfg.limit_contract_initcode_size = (fork >= Fork::Shanghai).then(|| spec.max_code_size().saturating_mul(2));
+    cfg.tx_gas_limit_cap = Some(if fork >= Fork::Osaka { TX_GAS_LIMIT_CAP } else { u64::MAX });
+    cfg.memory_limit = MEMORY_BYTES_MAX;
+    if let Some(rules) = spec.blob_rules(env.timestamp) {
+        cfg.blob_base_fee_update_fraction = Some(rules.update_fraction);
+        cfg.max_blobs_per_tx = Some(if fork >= Fork::Osaka { rules.max.min(BLOBS_PER_TX_MAX) } else { rules.max });
+    }
+    if purpose == Purpose::Call {
+        cfg.disable_nonce_check = true;
+        cfg.disable_eip3607 = true;
+        cfg.disable_block_gas_limit = true;
+        cfg.tx_gas_limit_cap = Some(u64::MAX);
+    }
+    cfg
+}
+
+fn block_of(spec: &Spec, env: &BlockEnv, cfg: &CfgEnv) -> revm::context::BlockEnv {
+    let fork = env.fork(spec);
+    revm::context::BlockEnv {
+        number: U256::from(env.number),
+        beneficiary: env.beneficiary,
+        timestamp: U256::from(env.timestamp),
+        gas_limit: env.gas_limit,
+        basefee: env.base_fee_per_gas,
+        difficulty: env.difficulty,
+        prevrandao: (fork >= Fork::Paris).then_some(env.prev_randao),
+        blob_excess_gas_and_price: (fork >= Fork::Cancun)
+            .then(|| BlobExcessGasAndPrice::new(env.excess_blob_gas, cfg.blob_base_fee_update_fraction())),
+        slot_num: 0,
+    }
+}
+
+/// An EVM for `env` over `state`. With `cancel`, a run ends soon after the flag is set.
+#[must_use]
+pub fn build<'a>(
+    spec: &Spec,
+    env: &BlockEnv,
+    state: &'a mut JobState,
+    purpose: Purpose,
+    cancel: Option<&CancelFlag>,
+) -> Evm<'a> {
+    let cfg = cfg_of(spec, env, purpose);
+    let block = block_of(spec, env, &cfg);
+    let mut journal: Journal<&'a mut JobState> = Journal::new(state);
+    journal.set_spec_id(cfg.spec);
+    let context: EvmContext<'a> = Context {
+        block,
+        tx: TxEnv::default(),
+        cfg,
+        journaled_state: journal,
+        chain: cancel.cloned().unwrap_or_default(),
+        local: revm::context::LocalContext::default(),
+        error: Ok(()),
+    };
+    let mut evm = context.build_mainnet();
+    if cancel.is_some() {
+        cancel::watch(&mut evm.instruction);
+    }
+    evm
+}
+
+/// The job's state behind an EVM.
+pub fn state_of<'e>(evm: &'e mut Evm<'_>) -> &'e mut JobState {
+    evm.ctx.journaled_state.database
+}
+
+fn outcome(evm: &mut Evm<'_>, result: Result<ExecutionResult, EVMError<StateError>>) -> Outcome {
+    let state = evm.finalize();
+    // The recorded misses decide, not the kind of error: code on the way may have swallowed it.
+    if state_of(evm).missed() {
+        return Outcome::Missed;
+    }
+    match result {
+        Ok(result) => Outcome::Done(result, state),
+        Err(EVMError::Transaction(invalid)) => Outcome::Invalid(invalid),
+        Err(EVMError::Header(error)) => Outcome::Fault(InputError::new("env", "a block of its fork", error)),
+        Err(EVMError::Database(StateError::Cancelled)) => Outcome::Cancelled,
+        Err(EVMError::Database(StateError::NoCode(hash))) => {
+            Outcome::Fault(InputError::new("codes", format!("code of hash {hash}"), "nothing"))
+        }
+        Err(error) => panic!("revm failed without a cause in the state: {error}"),
+    }
+}
+
+/// Run one transaction; nothing is folded into the state yet.
+///
+/// # Panics
+/// When revm fails on its own, which is a bug of the kernel.
+pub fn run_exact(evm: &mut Evm<'_>, tx: TxEnv) -> Outcome {
+    state_of(evm).begin();
+    let result = evm.transact_one(tx);
+    outcome(evm, result)
+}
+
+/// Run one transaction on guesses to find keys; its outcome is thrown away. Returns the gas it used.
+pub fn run_guessing(evm: &mut Evm<'_>, tx: TxEnv) -> u64 {
+    state_of(evm).begin_guessing(tx.caller, tx.nonce);
+    let gas_limit = tx.gas_limit;
+    let result = evm.transact_one(tx);
+    drop(evm.finalize());
+    state_of(evm).begin();
+    result.map_or(gas_limit / 4, |result| result.tx_gas_used())
+}
+
+/// Call a system contract as the system address.
+///
+/// # Panics
+/// As [`run_exact`].
+pub fn run_system(evm: &mut Evm<'_>, address: revm::primitives::Address, data: revm::primitives::Bytes) -> Outcome {
+    state_of(evm).begin();
+    let result = evm.system_call_one(address, data);
+    outcome(evm, result)
+}

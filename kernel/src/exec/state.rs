@@ -1,0 +1,618 @@
+//! The state as one job sees it: answers and cached values of the parent block under what the job has executed so far.
+//! It is the database that revm reads, and it records what it lacks.
+
+use std::collections::BTreeMap;
+
+use alloy_consensus::constants::EMPTY_ROOT_HASH;
+use alloy_primitives::map::{AddressMap, B256Map, HashMap, U256Map};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
+use revm::bytecode::Bytecode;
+use revm::database_interface::DBErrorMarker;
+use revm::primitives::hardfork::SpecId;
+use revm::state::{AccountInfo, EvmState};
+use thiserror::Error;
+
+use super::cache::CacheView;
+use super::need::{Keys, Record, Values};
+use super::write_set::{AccountWrite, WriteSet};
+
+/// New keys that one guessed run of a transaction may find.
+pub const GUESSED_KEYS_MAX: usize = 64;
+/// Guessed balance of a sender, wei: enough for any fee.
+const GUESSED_BALANCE: U256 = U256::from_limbs([0, 0, 1, 0]);
+/// Guessed value of a slot. Zero would make most token transfers revert before they show their other keys.
+const GUESSED_SLOT: U256 = U256::from_limbs([0, 1 << 32, 0, 0]);
+
+/// Why the database did not answer. The runner looks at the recorded misses first, whatever became of the error.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StateError {
+    #[error("a value is missing")]
+    Missing,
+    #[error("a guessed run has found enough keys")]
+    GuessedEnough,
+    #[error("the state has no code of hash {0}")]
+    NoCode(B256),
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl DBErrorMarker for StateError {}
+
+/// Code as revm runs it. Delegations (EIP-7702) are told apart by their form.
+#[must_use]
+pub fn bytecode(code: Bytes) -> Bytecode {
+    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
+}
+
+/// Fields of an account that execution reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fields {
+    nonce: u64,
+    balance: U256,
+    code_hash: B256,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// Value at the parent block; `None` where it was never needed because the storage is new.
+    before: Option<U256>,
+    now: U256,
+    /// Read by something that is in the block.
+    used: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    before: Option<Fields>,
+    now: Option<Fields>,
+    /// Storage at the parent block is empty: no slot has to be asked for.
+    storage_empty: bool,
+    /// Storage of the parent block is gone.
+    wiped: bool,
+    /// Read by something that is in the block.
+    used: bool,
+    slots: U256Map<Slot>,
+}
+
+/// How missing values are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// A miss ends the run.
+    Exact,
+    /// A miss is guessed, so that one run finds many. The result is thrown away.
+    Guess { sender: Address, nonce: u64, budget: usize },
+}
+
+/// The state of one job.
+#[derive(Debug)]
+pub struct JobState {
+    cache: Option<CacheView>,
+    accounts: AddressMap<Entry>,
+    /// `None`: asked for, and not there.
+    codes: B256Map<Option<Bytecode>>,
+    blocks: HashMap<u64, B256>,
+    mode: Mode,
+    /// Keys to ask for next.
+    wanted: Keys,
+    wanted_count: usize,
+    /// Keys asked for so far, all rounds.
+    asked: usize,
+    keys_max: usize,
+    /// The exact run missed something: its result is void.
+    missed: bool,
+    /// Codes and block hashes read in the current run.
+    read_codes: Vec<B256>,
+    read_blocks: Vec<u64>,
+    /// The same of everything that is in the block.
+    used: Keys,
+    /// EIP-161 (Spurious Dragon): empty accounts that are touched go.
+    clears_empty: bool,
+    parent: Option<(u64, B256)>,
+}
+
+impl JobState {
+    /// An empty state on rules `spec`, over `cache` if there is one.
+    #[must_use]
+    pub fn new(spec: SpecId, cache: Option<CacheView>, keys_max: usize) -> Self {
+        Self {
+            cache,
+            accounts: AddressMap::default(),
+            codes: B256Map::default(),
+            blocks: HashMap::default(),
+            mode: Mode::Exact,
+            wanted: Keys::default(),
+            wanted_count: 0,
+            asked: 0,
+            keys_max,
+            missed: false,
+            read_codes: Vec::new(),
+            read_blocks: Vec::new(),
+            used: Keys::default(),
+            clears_empty: spec.is_enabled_in(SpecId::SPURIOUS_DRAGON),
+            parent: None,
+        }
+    }
+
+    /// The parent's hash is known from the header and never asked for.
+    pub fn set_parent(&mut self, number: u64, hash: B256) {
+        self.parent = Some((number, hash));
+    }
+
+    // --- asking and answers ---
+
+    /// Whether nothing has to be asked.
+    #[must_use]
+    pub fn wants_nothing(&self) -> bool {
+        self.wanted_count == 0
+    }
+
+    /// Keys asked for so far.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// Whether more keys were needed than the job may ask for.
+    #[must_use]
+    pub fn over_keys_max(&self) -> bool {
+        self.asked > self.keys_max
+    }
+
+    /// The keys to ask for now; they are not asked for again.
+    pub fn take_wanted(&mut self) -> Keys {
+        self.asked += self.wanted_count;
+        self.wanted_count = 0;
+        std::mem::take(&mut self.wanted)
+    }
+
+    fn want(&mut self, insert: impl FnOnce(&mut Keys) -> bool) -> bool {
+        let new = insert(&mut self.wanted);
+        self.wanted_count += usize::from(new);
+        new
+    }
+
+    /// Ask for an account if it is not known. True if it is known now.
+    pub fn prefetch_account(&mut self, address: Address) -> bool {
+        if self.entry(address).is_some() {
+            return true;
+        }
+        self.want(|wanted| wanted.accounts.insert(address));
+        false
+    }
+
+    /// Ask for a slot, and its account, if they are not known.
+    pub fn prefetch_slot(&mut self, address: Address, slot: U256) -> bool {
+        let known = self.prefetch_account(address);
+        if known && self.known_slot(address, slot).is_some() {
+            return true;
+        }
+        self.want(|wanted| wanted.slots.insert((address, slot)));
+        false
+    }
+
+    /// Ask for code if it is not known.
+    pub fn prefetch_code(&mut self, hash: B256) -> bool {
+        if hash == KECCAK256_EMPTY || self.known_code(hash).is_some() {
+            return true;
+        }
+        self.want(|wanted| wanted.codes.insert(hash));
+        false
+    }
+
+    /// Ask for the code of an account whose record is known.
+    pub fn prefetch_code_of(&mut self, address: Address) {
+        if let Some(fields) = self.entry(address).and_then(|entry| entry.now) {
+            self.prefetch_code(fields.code_hash);
+        }
+    }
+
+    /// Ask for a block hash if it is not known.
+    pub fn prefetch_block(&mut self, number: u64) -> bool {
+        if self.known_block(number).is_some() {
+            return true;
+        }
+        self.want(|wanted| wanted.blocks.insert(number));
+        false
+    }
+
+    /// Take the answer to `asked`, which has been checked against it.
+    pub fn accept(&mut self, asked: &Keys, values: Values) {
+        let mut codes = values.advice;
+        for (hash, code) in asked.codes.iter().zip(values.codes) {
+            match code {
+                Some(code) => codes.push((*hash, code)),
+                None => drop(self.codes.insert(*hash, None)),
+            }
+        }
+        let codes: Vec<(B256, Bytecode)> = codes.into_iter().map(|(hash, code)| (hash, bytecode(code))).collect();
+        if let Some(cache) = &self.cache {
+            cache.keep(
+                asked.accounts.iter().copied().zip(values.accounts.iter().copied()),
+                asked.slots.iter().copied().zip(values.slots.iter().copied()),
+                codes.iter().cloned(),
+            );
+        }
+        for (hash, code) in codes {
+            self.codes.insert(hash, Some(code));
+        }
+        for (address, record) in asked.accounts.iter().zip(values.accounts) {
+            self.put_record(*address, record.as_ref());
+        }
+        for ((address, slot), value) in asked.slots.iter().zip(values.slots) {
+            self.put_slot(*address, *slot, value);
+        }
+        for (number, hash) in asked.blocks.iter().zip(values.blocks) {
+            self.blocks.insert(*number, hash);
+        }
+    }
+
+    /// An account of the parent block. Also how tests and overrides fill a state.
+    pub fn put_record(&mut self, address: Address, record: Option<&Record>) {
+        let fields = record.map(|record| Fields {
+            nonce: record.nonce,
+            balance: record.balance,
+            code_hash: record.code_hash,
+        });
+        self.accounts.entry(address).or_insert_with(|| Entry {
+            before: fields,
+            now: fields,
+            storage_empty: record.is_none_or(|record| record.storage_root == EMPTY_ROOT_HASH),
+            wiped: false,
+            used: false,
+            slots: U256Map::default(),
+        });
+    }
+
+    /// A slot of the parent block; its account must be known.
+    pub fn put_slot(&mut self, address: Address, slot: U256, value: U256) {
+        if let Some(entry) = self.accounts.get_mut(&address) {
+            entry.slots.entry(slot).or_insert(Slot { before: Some(value), now: value, used: false });
+        }
+    }
+
+    /// Code under its hash.
+    pub fn put_code(&mut self, hash: B256, code: Bytecode) {
+        self.codes.insert(hash, Some(code));
+    }
+
+    /// The hash of an earlier block.
+    pub fn put_block(&mut self, number: u64, hash: B256) {
+        self.blocks.insert(number, hash);
+    }
+
+    /// Change fields of a known account as if the parent block had them so (overrides of calls).
+    pub fn override_account(&mut self, address: Address, nonce: Option<u64>, balance: Option<U256>, code: Option<&Bytes>) {
+        let code_hash = code.map(|code| {
+            let code = bytecode(code.clone());
+            let hash = code.hash_slow();
+            self.codes.insert(hash, Some(code));
+            hash
+        });
+        self.put_record(address, None);
+        let Some(entry) = self.accounts.get_mut(&address) else { return };
+        let now = entry.now.unwrap_or(Fields { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY });
+        entry.now = Some(Fields {
+            nonce: nonce.unwrap_or(now.nonce),
+            balance: balance.unwrap_or(now.balance),
+            code_hash: code_hash.unwrap_or(now.code_hash),
+        });
+    }
+
+    /// Change slots of a known account; with `all`, every other slot is zero.
+    pub fn override_slots(&mut self, address: Address, slots: impl Iterator<Item = (U256, U256)>, all: bool) {
+        let Some(entry) = self.accounts.get_mut(&address) else { return };
+        if all {
+            entry.slots.clear();
+            entry.storage_empty = true;
+        }
+        for (slot, value) in slots {
+            entry.slots.insert(slot, Slot { before: Some(value), now: value, used: false });
+        }
+    }
+
+    // --- what is known ---
+
+    fn entry(&mut self, address: Address) -> Option<&mut Entry> {
+        if !self.accounts.contains_key(&address) {
+            let record = self.cache.as_ref()?.account(address)?;
+            self.put_record(address, record.as_ref());
+        }
+        self.accounts.get_mut(&address)
+    }
+
+    fn known_slot(&mut self, address: Address, slot: U256) -> Option<U256> {
+        let entry = self.accounts.get_mut(&address)?;
+        if let Some(slot) = entry.slots.get(&slot) {
+            return Some(slot.now);
+        }
+        let value = if entry.wiped || entry.storage_empty || entry.before.is_none() {
+            U256::ZERO
+        } else {
+            self.cache.as_ref()?.slot(address, slot)?
+        };
+        entry.slots.insert(slot, Slot { before: Some(value), now: value, used: false });
+        Some(value)
+    }
+
+    fn known_code(&mut self, hash: B256) -> Option<Option<Bytecode>> {
+        if let Some(code) = self.codes.get(&hash) {
+            return Some(code.clone());
+        }
+        let code = self.cache.as_ref()?.code(hash)?;
+        self.codes.insert(hash, Some(code.clone()));
+        Some(Some(code))
+    }
+
+    fn known_block(&self, number: u64) -> Option<B256> {
+        match self.parent {
+            Some((parent, hash)) if parent == number => Some(hash),
+            _ => self.blocks.get(&number).copied(),
+        }
+    }
+
+    /// Nonce, balance and whether there is code (other than a delegation), of a known account as it is now.
+    #[must_use]
+    pub fn account_now(&self, address: Address) -> Option<(u64, U256)> {
+        self.accounts.get(&address)?.now.map(|fields| (fields.nonce, fields.balance))
+    }
+
+    /// Whether a known account has code now.
+    #[must_use]
+    pub fn has_code(&self, address: Address) -> bool {
+        self.accounts
+            .get(&address)
+            .and_then(|entry| entry.now)
+            .is_some_and(|fields| fields.code_hash != KECCAK256_EMPTY && !fields.code_hash.is_zero())
+    }
+
+    // --- runs ---
+
+    /// Begin an exact run: a miss ends it.
+    pub fn begin(&mut self) {
+        self.mode = Mode::Exact;
+        self.missed = false;
+        self.read_codes.clear();
+        self.read_blocks.clear();
+    }
+
+    /// Begin a run on guesses for a transaction of `sender`.
+    pub fn begin_guessing(&mut self, sender: Address, nonce: u64) {
+        self.begin();
+        self.mode = Mode::Guess { sender, nonce, budget: GUESSED_KEYS_MAX };
+    }
+
+    /// Whether the exact run since [`Self::begin`] lacked a value, so that its outcome is void.
+    #[must_use]
+    pub fn missed(&self) -> bool {
+        self.missed
+    }
+
+    fn miss<T>(&mut self, new: bool, guess: impl FnOnce() -> Option<T>) -> Result<T, StateError> {
+        self.missed = true;
+        match &mut self.mode {
+            Mode::Exact => Err(StateError::Missing),
+            Mode::Guess { budget, .. } => {
+                *budget = budget.saturating_sub(usize::from(new));
+                if *budget == 0 {
+                    return Err(StateError::GuessedEnough);
+                }
+                guess().ok_or(StateError::Missing)
+            }
+        }
+    }
+
+    /// Fold in what a valid exact run left behind. Everything that it loaded counts as read by the block.
+    pub fn commit(&mut self, state: EvmState) {
+        for hash in self.read_codes.drain(..) {
+            self.used.codes.insert(hash);
+        }
+        for number in self.read_blocks.drain(..) {
+            self.used.blocks.insert(number);
+        }
+        for (address, account) in state {
+            let Some(entry) = self.accounts.get_mut(&address) else { continue };
+            entry.used = true;
+            for (key, slot) in &account.storage {
+                match entry.slots.get_mut(key) {
+                    Some(known) => {
+                        known.used = true;
+                        known.now = slot.present_value;
+                    }
+                    // A slot of a new contract: never read from the parent.
+                    None => drop(entry.slots.insert(*key, Slot { before: None, now: slot.present_value, used: false })),
+                }
+            }
+            if !account.is_touched() {
+                continue;
+            }
+            if account.is_selfdestructed() || (self.clears_empty && account.is_empty()) {
+                entry.now = None;
+                entry.wipe();
+                continue;
+            }
+            if entry.now.is_none_or(|now| now.code_hash != account.info.code_hash)
+                && account.info.code_hash != KECCAK256_EMPTY
+                && let Some(code) = &account.info.code
+            {
+                self.codes.insert(account.info.code_hash, Some(code.clone()));
+            }
+            entry.now = Some(Fields {
+                nonce: account.info.nonce,
+                balance: account.info.balance,
+                code_hash: account.info.code_hash,
+            });
+        }
+    }
+
+    // --- results ---
+
+    /// What changed since the parent block.
+    #[must_use]
+    pub fn write_set(&self) -> WriteSet {
+        let sorted: BTreeMap<&Address, &Entry> = self.accounts.iter().collect();
+        let accounts = sorted.into_iter().filter_map(|(address, entry)| self.account_write(*address, entry));
+        WriteSet { accounts: accounts.collect() }
+    }
+
+    fn account_write(&self, address: Address, entry: &Entry) -> Option<AccountWrite> {
+        let Some(now) = entry.now else {
+            entry.before?;
+            return Some(AccountWrite {
+                address,
+                deleted: true,
+                wiped: true,
+                nonce: 0,
+                balance: U256::ZERO,
+                code_hash: B256::ZERO,
+                code: None,
+                slots: Vec::new(),
+            });
+        };
+        let mut slots: Vec<(U256, U256)> = entry
+            .slots
+            .iter()
+            .filter(|(_, slot)| {
+                let before = if entry.wiped { U256::ZERO } else { slot.before.unwrap_or_default() };
+                slot.now != before
+            })
+            .map(|(key, slot)| (*key, slot.now))
+            .collect();
+        if entry.before == Some(now) && !entry.wiped && slots.is_empty() {
+            return None;
+        }
+        slots.sort_unstable();
+        let new_code = now.code_hash != KECCAK256_EMPTY
+            && entry.before.is_none_or(|before| before.code_hash != now.code_hash);
+        let code = if new_code { self.codes.get(&now.code_hash).cloned().flatten() } else { None };
+        Some(AccountWrite {
+            address,
+            deleted: false,
+            wiped: entry.wiped,
+            nonce: now.nonce,
+            balance: now.balance,
+            code_hash: now.code_hash,
+            code: code.map(|code| code.original_bytes()),
+            slots,
+        })
+    }
+
+    /// Keys of the parent block that something in the block read.
+    #[must_use]
+    pub fn used_keys(&self) -> Keys {
+        let mut keys = Keys { blocks: self.used.blocks.clone(), ..Keys::default() };
+        let mut known_before = B256Map::<()>::default();
+        for (address, entry) in &self.accounts {
+            if !entry.used {
+                continue;
+            }
+            keys.accounts.insert(*address);
+            if let Some(before) = entry.before {
+                known_before.insert(before.code_hash, ());
+                keys.slots.extend(entry.slots.iter().filter(|(_, s)| s.used).map(|(slot, _)| (*address, *slot)));
+            }
+        }
+        // Code that the block itself created cannot be asked for.
+        keys.codes.extend(self.used.codes.iter().filter(|hash| known_before.contains_key(*hash)));
+        keys
+    }
+
+    /// (address, record) of accounts whose nonce or balance changed, ascending. The storage root is zero: it is not
+    /// known before the trie.
+    #[must_use]
+    pub fn account_updates(&self) -> Vec<u8> {
+        let money = |fields: Option<Fields>| fields.map_or((0, U256::ZERO), |fields| (fields.nonce, fields.balance));
+        let changed: BTreeMap<&Address, &Entry> =
+            self.accounts.iter().filter(|(_, entry)| money(entry.before) != money(entry.now)).collect();
+        let mut out = Vec::with_capacity(changed.len() * 125);
+        for (address, entry) in changed {
+            let record = entry.now.map(|now| Record {
+                nonce: now.nonce,
+                balance: now.balance,
+                storage_root: B256::ZERO,
+                code_hash: now.code_hash,
+            });
+            out.extend_from_slice(address.as_slice());
+            out.extend_from_slice(&Record::encode(record.as_ref()));
+        }
+        out
+    }
+}
+
+impl Entry {
+    fn wipe(&mut self) {
+        self.wiped |= self.before.is_some();
+        self.storage_empty = true;
+        for slot in self.slots.values_mut() {
+            slot.now = U256::ZERO;
+        }
+    }
+}
+
+impl revm::Database for JobState {
+    type Error = StateError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        let mode = self.mode;
+        let info = match self.entry(address) {
+            Some(entry) => entry.now,
+            None => {
+                let new = self.want(|wanted| wanted.accounts.insert(address));
+                self.miss(new, || Some(Some(Fields { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY })))?
+            }
+        };
+        let mut info = info.map(|fields| AccountInfo {
+            nonce: fields.nonce,
+            balance: fields.balance,
+            code_hash: fields.code_hash,
+            code: (fields.code_hash == KECCAK256_EMPTY).then(Bytecode::default),
+            account_id: None,
+        });
+        if let Mode::Guess { sender, nonce, .. } = mode
+            && sender == address
+        {
+            let info = info.get_or_insert_default();
+            info.nonce = nonce;
+            info.balance = info.balance.max(GUESSED_BALANCE);
+        }
+        Ok(info)
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, StateError> {
+        match self.known_code(hash) {
+            Some(Some(code)) => {
+                self.read_codes.push(hash);
+                Ok(code)
+            }
+            Some(None) => Err(StateError::NoCode(hash)),
+            None => {
+                let new = self.want(|wanted| wanted.codes.insert(hash));
+                self.miss(new, || None)
+            }
+        }
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
+        // The account is known, or guessed: then its slots are, too.
+        self.entry(address);
+        match self.known_slot(address, slot) {
+            Some(value) => Ok(value),
+            None => {
+                let new = self.want(|wanted| wanted.slots.insert((address, slot)));
+                self.miss(new, || Some(GUESSED_SLOT))
+            }
+        }
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+        match self.known_block(number) {
+            Some(hash) => {
+                self.read_blocks.push(number);
+                Ok(hash)
+            }
+            None => {
+                let new = self.want(|wanted| wanted.blocks.insert(number));
+                self.miss(new, || Some(B256::ZERO))
+            }
+        }
+    }
+}

@@ -213,17 +213,31 @@ class TxPool:
         """Admit; one verdict per transaction, None = accepted (also into the gapped rest).
 
         `addresses`/`accounts`: 20 bytes / 105-byte records of senders asked for. `number`, `gas_limit`, `base_fee` are
-        those of the next block. `local`: this member promised it to a client (it re-sends it).
+        those of the next block. `local`: this member promised it to a client (it re-sends it); a transaction known
+        already and added as local becomes local, too. Accounts are ignored where the pool follows the sender already,
+        and all of them when `on_block` has seen `number` or later since they were read: such senders, as all without
+        an account, get the verdict `account_unknown` (read and add again).
         """
-    def payload(self, *, gas_limit: int, base_fee: int, bytes_max: int, count_max: int) -> TxBatch:
-        """Next block's candidates in order; sum of gas limits <= gas_limit."""
+    def payload(
+        self, *, gas_limit: int, base_fee: int, bytes_max: int, count_max: int, in_flight: bytes | None = None
+    ) -> TxBatch:
+        """Next block's candidates in order; sum of gas limits <= gas_limit. `in_flight`: hashes in staged, uncommitted
+        blocks; they, and what precedes them in their senders' lanes, are passed over."""
     def get(self, hashes: bytes) -> tuple[TxBatch, bytes]:
         """Those held, in order asked, and the hashes missing."""
     def contains(self, hash: bytes) -> bool: ...
     def on_block(self, *, number: int, hashes: bytes, addresses: bytes, accounts: bytes, now_ms: int) -> bytes:
-        """Remove committed ones, update accounts (105-byte records), promote and drop; returns hashes dropped as stale."""
+        """Remove committed ones, update accounts (105-byte records), promote and drop; returns hashes dropped as stale.
+
+        `addresses`/`accounts` must hold every account whose nonce or balance the block changed (`account_updates`):
+        the pool does not read accounts again of senders that it follows.
+        """
     def drop(self, hashes: bytes) -> None:
-        """Forget transactions that a build found invalid, with the sender's later ones moved to gapped."""
+        """Forget transactions that a build found invalid, with the sender's later ones moved to gapped. The sender is
+        then named by `unknown_senders` again: the pool was wrong about its account."""
+    def take_dropped(self) -> bytes:
+        """Hashes dropped since the last call that no call returned: evicted for better ones, or found stale when an
+        account was read again. Bounded; call it after `add`."""
     def expire(self, now_ms: int) -> bytes:
         """Drop what is older than `life_ms`; returns their hashes."""
     def local_older_than(self, number: int, limit: int) -> TxBatch:

@@ -3,6 +3,7 @@
 //! Topics know nothing of Python; `py/` is the only place that does. Layouts of the byte strings that cross the border
 //! are described in `python/hansa_kernel/_kernel.pyi`.
 
+pub mod bls;
 pub mod error;
 pub mod evm;
 pub mod exec;

@@ -505,20 +505,24 @@ def bls_verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
 def bls_prove_possession(secret_key: bytes) -> bytes: ...
 def bls_verify_possession(public_key: bytes, proof: bytes) -> bool: ...
 def bls_aggregate(signatures: Sequence[bytes]) -> bytes:
-    """Plain sum; subgroup-checked."""
+    """Plain sum; each one checked (`KernelInputError` for a bad one, infinity, or an empty list)."""
 
 @final
 class ValidatorKeys:
     """The ordered keys of a validator set, checked once; verification by index."""
 
-    def __new__(cls, public_keys: Sequence[bytes]) -> ValidatorKeys: ...
+    def __new__(cls, public_keys: Sequence[bytes]) -> ValidatorKeys:
+        """`KernelInputError` for none, a bad key, or one that stands there twice. Possession is checked elsewhere."""
     def __len__(self) -> int: ...
     def verify_votes(self, signers: Sequence[int], message: bytes, signatures: Sequence[bytes]) -> list[bool]:
-        """Same message: one aggregate check first, one by one only when it fails."""
+        """Same message: one check of the sum (with coefficients from a hash, so that bad votes cannot cancel each other
+        out) first, one by one only when it fails. A bad signature is False; a signer out of range is an input error."""
     def verify_certificate(self, bitmap: bytes, message: bytes, signature: bytes) -> bool:
-        """Aggregate of the signers of `bitmap` (little-endian bits, ceil(n/8) bytes, no bit >= n). Does not check quorum."""
+        """Aggregate of the signers of `bitmap` (little-endian bits, ceil(n/8) bytes, no bit >= n). False for
+        anything malformed or without signers. Does not check quorum."""
     def verify_certificates(self, items: Sequence[tuple[bytes, bytes, bytes]]) -> bool:
-        """Many (bitmap, message, signature): one random-linear-combination batch with coefficients from a hash."""
+        """Many (bitmap, message, signature): one random-linear-combination batch with coefficients from a hash.
+        True when there are none."""
 
 def bitmap_of(signers: Sequence[int], validators: int) -> bytes: ...
 def signers_of(bitmap: bytes, validators: int) -> list[int]:

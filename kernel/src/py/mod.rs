@@ -1,6 +1,7 @@
 //! The only place that knows Python: convert, release the interpreter lock, map errors. No logic.
 
 mod base;
+mod bls;
 mod spec;
 mod trie;
 mod tx;
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 #[pymodule(name = "_kernel")]
 fn kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     base::register(module)?;
+    bls::register(module)?;
     spec::register(module)?;
     tx::register(module)?;
     txpool::register(module)?;

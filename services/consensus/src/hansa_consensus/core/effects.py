@@ -121,7 +121,8 @@ class BuildBlock:
 class ExecuteBlock:
     """Get the bodies, execute, stage; answered by `BlockExecuted` or `BlockRefused`. Idempotent, may be asked again.
 
-    Its parent is the committed head. Bodies: `transactions` when given, else own vote log (a block locked before a
+    Its parent is the committed head. Bodies: `transactions` when given (then `candidate.transaction_hashes` is
+    empty and follows from them), else own vote log (a block locked before a
     restart), else pool and, for those missing, the members of `sources` one after the other. Bodies are kept until the
     block is committed or abandoned.
     """
@@ -141,7 +142,8 @@ class AbandonBlock:
 
 @dataclass(frozen=True, slots=True)
 class CommitBlock:
-    """Commit the staged block at statedb with its certificate. The shell repeats it until it succeeds, executing
+    """Commit the staged block at statedb with its certificate (`candidate.transaction_hashes` may be empty, see
+    `ExecuteBlock`). The shell repeats it until it succeeds, executing
     the block again when it is not staged any more; answered by `BlockCommitted`. At most one is under way."""
 
     candidate: Candidate
@@ -160,11 +162,11 @@ class RequestBlocks:
 
 @dataclass(frozen=True, slots=True)
 class ForwardPending:
-    """Send the oldest pending transactions of our pool to `member` (the leader): it has been silent though we have
-    work. If it stays silent, the request timer will end its view (PBFT 4.1: the request is relayed, then the timer
-    counts)."""
+    """Send the oldest pending transactions of our pool to `member` (the leader; None: to all others): it has been
+    silent though we have work. If it stays silent, the request timer will end its view (PBFT 4.1: the request is
+    relayed, then the timer counts)."""
 
-    member: int
+    member: int | None
 
 
 @dataclass(frozen=True, slots=True)

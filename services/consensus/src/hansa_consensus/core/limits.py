@@ -13,6 +13,12 @@ CERTIFICATES_AHEAD_MAX: Final = 64
 """Verified commit certificates kept above the head, while their blocks are fetched. Beyond it only the highest counts:
 sync brings the others along with the blocks."""
 
+PROPOSALS_STASHED_MAX: Final = 16
+"""Proposals kept whose height or view has not come yet; those furthest from our view go first."""
+
+RESEND_AFTER_MS: Final = 1_000
+"""A block that has been in agreement for longer is repeated to whoever tells us its status: something was lost."""
+
 PREPARED_IN_VIEW_CHANGE_MAX: Final = 4
 """Prepared blocks in one view change: heights follow each other one by one today (at most one), and pipelining will
 not be deeper than the heights for which votes are kept."""
@@ -53,4 +59,5 @@ TIMESTAMP_AHEAD_MS_MAX: Final = 2_000
 
 assert PREPARED_IN_VIEW_CHANGE_MAX <= HEIGHTS_AHEAD_MAX
 assert STATUS_INTERVAL_MS < SYNC_DEADLINE_MS
+assert RESEND_AFTER_MS < STATUS_INTERVAL_MS
 assert REPLY_INTERVAL_MS < VIEW_CHANGE_RESEND_MS

@@ -199,7 +199,7 @@ class Recovered:
     prepared: tuple[PreparedBlock, ...] = ()  # blocks locked and not known to be committed; bodies are in the log
     installed: InstalledView | None = None  # highest view entered
     view_change: ViewChange | None = None  # last one sent
-    released: bool = False  # the log itself says that this key may vote (see `VotingReleased`)
+    released_height: int | None = None  # observe mode ended there (rule K4); certificates up to it prove nothing
 
     @property
     def is_empty(self) -> bool:

@@ -12,13 +12,11 @@ use crate::tx::{self, SignRequest, TxBatch, TxError, TxRules};
 
 /// A 256-bit number as Python's int.
 pub fn int_of(py: Python<'_>, value: U256) -> PyResult<Bound<'_, PyAny>> {
-    match u128::try_from(value) {
-        Ok(small) => Ok(small.into_pyobject(py)?.into_any()),
-        Err(_) => {
-            let bytes = PyBytes::new(py, &value.to_be_bytes::<32>());
-            py.get_type::<PyInt>().call_method1("from_bytes", (bytes, "big"))
-        }
+    if let Ok(small) = u128::try_from(value) {
+        return Ok(small.into_pyobject(py)?.into_any());
     }
+    let bytes = PyBytes::new(py, &value.to_be_bytes::<32>());
+    py.get_type::<PyInt>().call_method1("from_bytes", (bytes, "big"))
 }
 
 /// Why one transaction is refused.
@@ -53,10 +51,7 @@ impl PyTxError {
 }
 
 /// One verdict per transaction as a list; None where there is no error.
-pub fn verdicts<'py>(
-    py: Python<'py>,
-    errors: impl ExactSizeIterator<Item = Option<TxError>>,
-) -> PyResult<Bound<'py, PyList>> {
+pub fn verdicts(py: Python<'_>, errors: impl ExactSizeIterator<Item = Option<TxError>>) -> PyResult<Bound<'_, PyList>> {
     let items = errors.map(|error| error.map(|error| Py::new(py, PyTxError(error))).transpose());
     PyList::new(py, items.collect::<PyResult<Vec<_>>>()?)
 }

@@ -59,7 +59,7 @@ impl PyTxPool {
 
     fn unknown_senders<'py>(&self, py: Python<'py>, batch: &Bound<'_, PyTxBatch>) -> PyResult<Bound<'py, PyBytes>> {
         let batch = &batch.get().0;
-        let senders = self.with(py, |pool| Ok(flat(pool.unknown_senders(batch))))?;
+        let senders = self.with(py, |pool| Ok(flat(&pool.unknown_senders(batch))))?;
         Ok(PyBytes::new(py, &senders))
     }
 
@@ -102,7 +102,7 @@ impl PyTxPool {
 
     fn get<'py>(&self, py: Python<'py>, hashes: &[u8]) -> PyResult<(PyTxBatch, Bound<'py, PyBytes>)> {
         let (found, missing) = self.with(py, |pool| Ok(pool.get(&hashes_of("hashes", hashes)?)))?;
-        Ok((PyTxBatch(found), PyBytes::new(py, &flat(missing))))
+        Ok((PyTxBatch(found), PyBytes::new(py, &flat(&missing))))
     }
 
     fn contains(&self, py: Python<'_>, hash: &[u8]) -> PyResult<bool> {
@@ -121,7 +121,7 @@ impl PyTxPool {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let stale = self.with(py, |pool| {
             let accounts = read_accounts(addresses, accounts)?;
-            Ok(flat(pool.on_block(number, &hashes_of("hashes", hashes)?, &accounts, now_ms)))
+            Ok(flat(&pool.on_block(number, &hashes_of("hashes", hashes)?, &accounts, now_ms)))
         })?;
         Ok(PyBytes::new(py, &stale))
     }
@@ -134,12 +134,12 @@ impl PyTxPool {
     }
 
     fn expire<'py>(&self, py: Python<'py>, now_ms: u64) -> PyResult<Bound<'py, PyBytes>> {
-        let expired = self.with(py, |pool| Ok(flat(pool.expire(now_ms))))?;
+        let expired = self.with(py, |pool| Ok(flat(&pool.expire(now_ms))))?;
         Ok(PyBytes::new(py, &expired))
     }
 
     fn take_dropped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let dropped = self.with(py, |pool| Ok(flat(pool.take_dropped())))?;
+        let dropped = self.with(py, |pool| Ok(flat(&pool.take_dropped())))?;
         Ok(PyBytes::new(py, &dropped))
     }
 
@@ -178,9 +178,11 @@ fn address_of(field: &str, bytes: &[u8]) -> InputResult<Address> {
     Ok(Address::from(pack::exact::<20>(field, bytes)?))
 }
 
-fn flat<T: AsRef<[u8]>>(items: Vec<T>) -> Vec<u8> {
+fn flat(items: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let mut out = Vec::new();
-    items.iter().for_each(|item| out.extend_from_slice(item.as_ref()));
+    for item in items {
+        out.extend_from_slice(item.as_ref());
+    }
     out
 }
 

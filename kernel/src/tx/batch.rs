@@ -71,7 +71,6 @@ impl TxBatch {
         self.entries.is_empty()
     }
 
-    #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -82,18 +81,22 @@ impl TxBatch {
         self.entries.get(index)?.as_ref().ok()
     }
 
-    /// `[start, stop)`; a range that does not lie inside is an error.
+    /// `[start, stop)`.
+    ///
+    /// # Errors
+    /// When the range does not lie inside the batch.
     pub fn slice(&self, start: usize, stop: usize) -> InputResult<Self> {
-        match self.entries.get(start..stop) {
-            Some(part) => Ok(Self { entries: part.into() }),
-            None => {
-                let expected = format!("0 <= start <= stop <= {}", self.len());
-                Err(InputError::new("slice", expected, format!("{start}..{stop}")))
-            }
-        }
+        let part = self.entries.get(start..stop).ok_or_else(|| {
+            let expected = format!("0 <= start <= stop <= {}", self.len());
+            InputError::new("slice", expected, format!("{start}..{stop}"))
+        })?;
+        Ok(Self { entries: part.into() })
     }
 
     /// The entries at `indices`, in that order.
+    ///
+    /// # Errors
+    /// Names the first index outside the batch.
     pub fn select(&self, indices: &[usize]) -> InputResult<Self> {
         indices
             .iter()
@@ -152,7 +155,9 @@ impl TxBatch {
             })
         };
         let mut out = Vec::with_capacity(raws().map(|raw| raw.len() + 4).sum());
-        raws().for_each(|raw| pack::push_packed(&mut out, raw));
+        for raw in raws() {
+            pack::push_packed(&mut out, raw);
+        }
         out
     }
 

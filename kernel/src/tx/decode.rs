@@ -24,8 +24,11 @@ const CHUNK: usize = 32;
 
 /// Decode and check a packed list of raw transactions and recover their senders.
 ///
-/// A bad transaction is refused in its slot; only a malformed or too long list fails as a whole. Costs about 1 us a
-/// transaction for decoding and 25 to 30 us of one core for recovery.
+/// A bad transaction is refused in its slot. Costs about 1 us of one core a transaction for decoding and 30 us for
+/// recovery.
+///
+/// # Errors
+/// Only when the list itself is malformed or has more than [`BATCH_COUNT_MAX`] items.
 pub fn decode_transactions(packed: &[u8], rules: &TxRules) -> InputResult<TxBatch> {
     let raws = read_batch(packed)?;
     let decode = |raw: &&[u8]| entry(raw, rules, None);
@@ -36,6 +39,9 @@ pub fn decode_transactions(packed: &[u8], rules: &TxRules) -> InputResult<TxBatc
 
 /// As [`decode_transactions`] with senders that this member recovered before, 20 bytes each. A zero sender (it stands
 /// where a transaction was refused) is recovered again.
+///
+/// # Errors
+/// As there, and when there is not one sender per transaction.
 pub fn attach_senders(packed: &[u8], senders: &[u8], rules: &TxRules) -> InputResult<TxBatch> {
     let raws = read_batch(packed)?;
     let senders = pack::fixed::<20>("senders", senders)?;
@@ -56,6 +62,9 @@ pub fn attach_senders(packed: &[u8], senders: &[u8], rules: &TxRules) -> InputRe
 }
 
 /// One raw transaction; `sender` if it is already known.
+///
+/// # Errors
+/// The first rule that the transaction breaks.
 pub fn decode_one(raw: &[u8], rules: &TxRules, sender: Option<Address>) -> Result<Decoded, TxError> {
     // Before anything that costs more than reading the length.
     if rules.bounded && raw.len() > RAW_BYTES_MAX {

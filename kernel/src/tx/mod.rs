@@ -9,6 +9,8 @@ mod error;
 mod json;
 mod rules;
 mod sign;
+#[cfg(test)]
+mod tests;
 
 pub use batch::{Decoded, Entry, Refused, TxBatch};
 pub use decode::{BATCH_COUNT_MAX, attach_senders, decode_one, decode_transactions, recover_signer};

@@ -82,7 +82,10 @@ impl TxRules {
         Self { bounded: false, ..Self::of(spec, number, timestamp) }
     }
 
-    /// Type, size-independent fields and gas; no signature. Cheap (well under a microsecond without calldata).
+    /// Type, fields and gas; not the signature. Well under a microsecond without calldata.
+    ///
+    /// # Errors
+    /// The first rule that the transaction breaks.
     pub fn check(&self, tx: &TxEnvelope) -> Result<(), TxError> {
         self.check_type(tx.tx_type())?;
         self.check_chain_id(tx.chain_id())?;
@@ -169,7 +172,7 @@ impl TxRules {
     #[must_use]
     pub fn intrinsic_gas(&self, tx: &TxEnvelope) -> (u64, u64) {
         // Every count is bounded by the raw size, so these sums stay far below 2^64.
-        let zeros = tx.input().iter().filter(|byte| **byte == 0).count() as u64;
+        let zeros: u64 = tx.input().iter().map(|byte| u64::from(*byte == 0)).sum();
         let nonzeros = tx.input().len() as u64 - zeros;
         let nonzero_gas = if self.istanbul { DATA_NONZERO_GAS } else { DATA_NONZERO_GAS_FRONTIER };
         let mut gas = TX_GAS + zeros * DATA_ZERO_GAS + nonzeros * nonzero_gas;

@@ -40,7 +40,10 @@ pub fn address_of_public_key(key: &PublicKey) -> Address {
     Address::from_raw_public_key(&key.serialize_uncompressed()[1..])
 }
 
-/// 20 bytes per 32-byte secret key. A key outside `1..n` is an error.
+/// 20 bytes per 32-byte secret key.
+///
+/// # Errors
+/// When a key is not in 1..n (its place is named, never its value), or there are more than [`SIGN_COUNT_MAX`].
 pub fn address_of_secret_keys(secret_keys: &[u8]) -> InputResult<Vec<u8>> {
     let keys = read_keys(secret_keys)?;
     let addresses: Vec<[u8; 20]> = threads::install(|| {
@@ -51,6 +54,9 @@ pub fn address_of_secret_keys(secret_keys: &[u8]) -> InputResult<Vec<u8>> {
 
 /// Signed EIP-1559 transactions as a packed list, in order. Nonces of the signatures follow RFC 6979, so that equal
 /// input gives equal bytes.
+///
+/// # Errors
+/// As `address_of_secret_keys`, and when an array has not one item per key or calldata no transaction can hold.
 pub fn sign_transactions(request: &SignRequest<'_>) -> InputResult<Vec<u8>> {
     let keys = read_keys(request.secret_keys)?;
     let nonces = same_count("nonces", pack::fixed::<8>("nonces", request.nonces)?, keys.len())?;
@@ -81,7 +87,9 @@ pub fn sign_transactions(request: &SignRequest<'_>) -> InputResult<Vec<u8>> {
     let raws: Vec<Vec<u8>> =
         threads::install(|| (0..keys.len()).into_par_iter().with_min_len(CHUNK).map(sign).collect());
     let mut out = Vec::with_capacity(raws.iter().map(|raw| raw.len() + 4).sum());
-    raws.iter().for_each(|raw| pack::push_packed(&mut out, raw));
+    for raw in &raws {
+        pack::push_packed(&mut out, raw);
+    }
     Ok(out)
 }
 

@@ -16,6 +16,9 @@ pub struct Account {
 }
 
 /// Pair 20-byte addresses with 105-byte account records.
+///
+/// # Errors
+/// When the lengths do not fit, or a record does not begin with 0 or 1.
 pub fn read_accounts(addresses: &[u8], accounts: &[u8]) -> InputResult<Vec<(Address, Account)>> {
     let addresses = pack::fixed::<20>("addresses", addresses)?;
     let records = pack::fixed::<ACCOUNT_BYTES>("accounts", accounts)?;

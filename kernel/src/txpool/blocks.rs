@@ -61,7 +61,9 @@ impl TxPool {
         }
         touched.sort_unstable();
         touched.dedup();
-        touched.into_iter().for_each(|index| self.settle(index));
+        for index in touched {
+            self.settle(index);
+        }
     }
 
     /// Drop what is `life_ms` old or older; returns their hashes, oldest first.
@@ -79,7 +81,9 @@ impl TxPool {
         }
         touched.sort_unstable();
         touched.dedup();
-        touched.into_iter().for_each(|index| self.settle(index));
+        for index in touched {
+            self.settle(index);
+        }
         expired
     }
 

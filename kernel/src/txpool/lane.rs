@@ -119,13 +119,11 @@ impl Lane {
     }
 
     pub fn get_mut(&mut self, nonce: u64) -> Option<&mut Held> {
-        match self.run_offset(nonce) {
-            Some(offset) => self.run.get_mut(offset),
-            None => {
-                let index = self.rest_index(nonce).ok()?;
-                self.rest.get_mut(index)
-            }
+        if let Some(offset) = self.run_offset(nonce) {
+            return self.run.get_mut(offset);
         }
+        let index = self.rest_index(nonce).ok()?;
+        self.rest.get_mut(index)
     }
 
     /// Ok(index) of that nonce in the rest, or Err(where it belongs).

@@ -178,7 +178,7 @@ impl Model {
 
 impl TxPool {
     /// Every index agrees with the lanes, every bound holds, every run is executable and as long as it may be.
-    pub fn check(&self) {
+    pub(super) fn check(&self) {
         let (mut executable, mut gapped, mut bytes, mut local) = (0, 0, 0, 0);
         let mut evictable = BTreeSet::new();
         for (address, &index) in &self.by_sender {

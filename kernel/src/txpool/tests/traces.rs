@@ -48,9 +48,9 @@ fn filling_the_gap_makes_what_waited_executable() {
 
 #[test]
 fn refusals_speak_geths_words() {
-    let poor = Account { nonce: 7, balance: U256::from(100_000) };
+    let account = Account { nonce: 7, balance: U256::from(100_000) };
     let mut pool = pool(PoolConfig::default());
-    let mut says = |wish: Wish, next: NextBlock| message(&mut pool, wish, poor, next);
+    let mut says = |wish: Wish, next: NextBlock| message(&mut pool, wish, account, next);
     let fits = Wish { nonce: 7, fee_cap: 2, ..TRANSFER };
     assert_eq!(says(with_nonce(4), NEXT), "nonce too low: next nonce 7, tx nonce 4");
     assert_eq!(

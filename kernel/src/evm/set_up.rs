@@ -4,11 +4,13 @@ use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::context::{CfgEnv, Context, Journal, TxEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::journaled_state::JournalTr;
-use revm::handler::{MainBuilder, MainnetEvm};
+use revm::context_interface::ContextSetters;
+use revm::handler::system_call::SystemCallTx;
+use revm::handler::{Handler, MainBuilder, MainnetEvm, MainnetHandler};
 use revm::primitives::U256;
 use revm::primitives::hardfork::SpecId;
 use revm::state::EvmState;
-use revm::{ExecuteEvm, SystemCallEvm};
+use revm::ExecuteEvm;
 
 use super::cancel::{self, CancelFlag};
 use crate::error::InputError;
@@ -18,6 +20,8 @@ use crate::spec::{Fork, Spec, TX_GAS_LIMIT_CAP};
 
 /// Most bytes of EVM memory in one transaction. Gas gets there first below 34 billion gas.
 const MEMORY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Gas of a system call (EIP-4788).
+const SYSTEM_CALL_GAS: u64 = 30_000_000;
 /// Most blobs in one transaction from Osaka on (EIP-7594).
 const BLOBS_PER_TX_MAX: u64 = 6;
 
@@ -168,6 +172,9 @@ pub fn run_guessing(evm: &mut Evm<'_>, tx: TxEnv) -> u64 {
 /// As [`run_exact`].
 pub fn run_system(evm: &mut Evm<'_>, address: revm::primitives::Address, data: revm::primitives::Bytes) -> Outcome {
     state_of(evm).begin();
-    let result = evm.system_call_one(address, data);
+    let mut tx = TxEnv::new_system_tx(address, data);
+    tx.gas_limit = SYSTEM_CALL_GAS;
+    evm.ctx.set_tx(tx);
+    let result = MainnetHandler::default().run_system_call(evm);
     outcome(evm, result)
 }

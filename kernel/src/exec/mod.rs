@@ -1,6 +1,9 @@
 //! Execution of blocks and calls behind the miss protocol.
 
+pub mod block_job;
 pub mod cache;
 pub mod need;
+pub mod receipts;
+pub mod sequential;
 pub mod state;
 pub mod write_set;

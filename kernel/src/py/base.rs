@@ -3,7 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use alloy_primitives::keccak256;
+use alloy_consensus::constants::EMPTY_ROOT_HASH;
+use alloy_primitives::{KECCAK256_EMPTY, keccak256};
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -99,6 +100,8 @@ fn quorum(py: Python<'_>, validators: usize) -> PyResult<usize> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add(intern!(py, "VERSION"), env!("CARGO_PKG_VERSION"))?;
+    module.add(intern!(py, "EMPTY_ROOT"), PyBytes::new(py, EMPTY_ROOT_HASH.as_slice()))?;
+    module.add(intern!(py, "EMPTY_CODE_HASH"), PyBytes::new(py, KECCAK256_EMPTY.as_slice()))?;
     module.add(intern!(py, "KernelInputError"), py.get_type::<KernelInputError>())?;
     module.add(intern!(py, "KernelBug"), py.get_type::<KernelBug>())?;
     module.add_function(wrap_pyfunction!(configure, module)?)?;

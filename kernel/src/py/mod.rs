@@ -2,6 +2,8 @@
 
 mod base;
 mod bls;
+mod exec;
+mod header;
 mod spec;
 mod trie;
 mod tx;
@@ -15,6 +17,8 @@ fn kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     base::register(module)?;
     bls::register(module)?;
     spec::register(module)?;
+    header::register(module)?;
+    exec::register(module)?;
     tx::register(module)?;
     txpool::register(module)?;
     trie::register(module)

@@ -1,8 +1,11 @@
 //! Chain rules at the border.
 
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
-use super::base::light_checked;
+use super::base::{heavy, light, light_checked};
+use crate::header::Header;
+use crate::pack;
 use crate::spec::Spec;
 
 /// Rules of one chain.
@@ -33,6 +36,21 @@ impl PySpec {
 
     fn fork(&self, number: u64, timestamp: u64) -> &'static str {
         self.0.fork(number, timestamp).name()
+    }
+
+    fn genesis_write_set<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = heavy(py, || self.0.genesis().write_set().encode())?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    fn genesis_header<'py>(&self, py: Python<'py>, state_root: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let root = light_checked(py, || pack::exact::<32>("state_root", state_root))?;
+        let header = light(|| self.0.genesis().header(&self.0, root.into()))?;
+        Ok(PyBytes::new(py, &header.rlp))
+    }
+
+    fn next_base_fee(&self, py: Python<'_>, parent_header: &[u8]) -> PyResult<u64> {
+        light_checked(py, || self.0.next_base_fee(&Header::decode("parent_header", parent_header)?))
     }
 }
 

@@ -1,0 +1,371 @@
+//! One block behind the miss protocol.
+
+use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
+use alloy_primitives::{B64, B256, Bloom, Bytes};
+use rayon::prelude::*;
+
+use super::cache::CacheView;
+use super::need::{Keys, RawValues, Values};
+use super::receipts;
+use super::sequential::{self, BlockInvalid, Committed, Pass, Plan};
+use super::state::{GUESSED_KEYS_MAX, JobState};
+use super::write_set::WriteSet;
+use crate::error::{InputError, InputResult};
+use crate::evm::{self, system};
+use crate::header::{BlockEnv, Header};
+use crate::spec::{Fork, Spec};
+use crate::trie::ordered_root;
+use crate::tx::{TxBatch, TxError};
+
+/// Rounds of questions that a block may take.
+pub const ROUNDS_MAX: u32 = 64;
+/// While building: rounds of the whole block, after which it is closed with what it has.
+const BUILDING_ROUNDS_MAX: u32 = 4 * ROUNDS_MAX;
+/// Work of one step in gas: about 100 ms of usual code, and well above what a fast round needs.
+pub const STEP_WORK: u64 = 16_000_000;
+/// Cheapest cold read, gas (a slot in an access list, EIP-2930); bounds what a block can read.
+const GAS_PER_READ_MIN: u64 = 1_900;
+/// Keys that the protocol itself reads, with room to spare.
+const KEYS_OF_PROTOCOL: usize = 1_000;
+/// Block hashes that code can ask for (BLOCKHASH).
+const BLOCK_HASHES: u64 = 256;
+
+/// Parameters of a [`BlockJob`].
+#[derive(Debug)]
+pub struct BlockRequest {
+    pub spec: Spec,
+    pub env: BlockEnv,
+    pub batch: TxBatch,
+    pub cache: Option<CacheView>,
+    /// Drop invalid transactions instead of failing.
+    pub building: bool,
+    /// What the proposer says the block reads; ignored when malformed.
+    pub hints: Vec<u8>,
+    pub system_calls: bool,
+    pub rounds_max: u32,
+}
+
+/// Numbers beside the result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub rounds: u32,
+    pub misses: u64,
+    pub reexecutions: u64,
+    pub steps: u64,
+    pub hints_ignored: u64,
+}
+
+/// An executed block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockResult {
+    pub gas_used: u64,
+    pub receipts: Vec<u8>,
+    pub write_set: WriteSet,
+    pub transactions_root: B256,
+    pub receipts_root: B256,
+    pub logs_bloom: Bloom,
+    pub requests_hash: Option<B256>,
+    pub withdrawals_root: Option<B256>,
+    pub blob_gas_used: Option<u64>,
+    pub included: Vec<usize>,
+    pub dropped: Vec<(usize, TxError)>,
+    pub access_list: Vec<u8>,
+    pub account_updates: Vec<u8>,
+    pub stats: Stats,
+}
+
+/// What a step comes back with.
+#[derive(Debug)]
+pub enum Step {
+    Need(Keys),
+    Progress,
+    Done(Box<BlockResult>),
+}
+
+/// Why a step fails.
+#[derive(Debug)]
+pub enum JobError {
+    Input(InputError),
+    Invalid(BlockInvalid),
+}
+
+impl From<InputError> for JobError {
+    fn from(error: InputError) -> Self {
+        Self::Input(error)
+    }
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing has run yet.
+    New,
+    /// Guessing from this position on, then ask.
+    Guess(usize),
+    /// Waiting for an answer.
+    Asked(Keys),
+    Run,
+    Over,
+}
+
+/// Executes one block. Every step either asks, stops at its work limit, or ends.
+#[derive(Debug)]
+pub struct BlockJob {
+    plan: Plan,
+    state: JobState,
+    done: Committed,
+    phase: Phase,
+    hints: Keys,
+    rounds_max: u32,
+    /// Rounds since the transaction at `done.next` first missed, while building.
+    stuck: (usize, u32),
+    stats: Stats,
+}
+
+impl BlockJob {
+    /// Prepare; nothing is executed yet.
+    ///
+    /// # Errors
+    /// Names `env` for a block before Byzantium, whose receipts need a root per transaction.
+    pub fn new(request: BlockRequest) -> InputResult<Self> {
+        let BlockRequest { spec, env, batch, cache, building, hints, system_calls, rounds_max } = request;
+        let fork = env.fork(&spec);
+        if fork < Fork::Byzantium {
+            return Err(InputError::new("env", "a block of Byzantium or later", fork.name()));
+        }
+        let txs: Vec<_> = batch
+            .entries()
+            .par_iter()
+            .with_min_len(64)
+            .map(|entry| entry.as_ref().ok().map(|decoded| evm::tx_env(decoded)))
+            .collect();
+        let listed: usize =
+            txs.iter().flatten().map(|tx| tx.access_list.len() + tx.authorization_list.len() * 2).sum();
+        let reads = usize::try_from(env.gas_limit / GAS_PER_READ_MIN).unwrap_or(usize::MAX);
+        let keys_max = KEYS_OF_PROTOCOL
+            .saturating_add(reads)
+            .saturating_add(txs.len().saturating_mul(GUESSED_KEYS_MAX + 2))
+            .saturating_add(listed);
+        let mut state = JobState::new(fork.spec_id(), cache, keys_max);
+        if let Some(parent) = env.number.checked_sub(1) {
+            state.set_parent(parent, env.parent_hash);
+        }
+        let mut stats = Stats::default();
+        let hints = Keys::unpack("hints", &hints).ok().filter(|hints| hints.len() <= keys_max).unwrap_or_else(|| {
+            stats.hints_ignored = 1;
+            Keys::default()
+        });
+        let (before, after) =
+            if system_calls { (system::before(&env, fork), system::after(fork)) } else { (Vec::new(), Vec::new()) };
+        Ok(Self {
+            plan: Plan { spec, env, fork, batch, txs, before, after, building },
+            state,
+            done: Committed::default(),
+            phase: Phase::New,
+            hints,
+            rounds_max,
+            stuck: (usize::MAX, 0),
+            stats,
+        })
+    }
+
+    /// Go on, with the answer to the last `Need` if there was one.
+    ///
+    /// # Errors
+    /// The block breaks a rule; or the answer is not one to what was asked, and the right one may still be given.
+    pub fn step(&mut self, values: Option<&RawValues<'_>>) -> Result<Step, JobError> {
+        match (std::mem::replace(&mut self.phase, Phase::Run), values) {
+            (Phase::Asked(asked), Some(raw)) => match Values::read(&asked, raw) {
+                Ok(values) => self.state.accept(&asked, values),
+                Err(error) => {
+                    self.phase = Phase::Asked(asked);
+                    return Err(error.into());
+                }
+            },
+            (Phase::Asked(asked), None) => {
+                self.phase = Phase::Asked(asked);
+                return Err(InputError::new("values", "the answer to the last need", "nothing").into());
+            }
+            (Phase::Over, _) => {
+                self.phase = Phase::Over;
+                return Err(InputError::new("step", "a job that has not ended", "an ended one").into());
+            }
+            (phase, Some(_)) => {
+                self.phase = phase;
+                return Err(InputError::new("values", "nothing, since nothing was asked", "values").into());
+            }
+            (phase, None) => self.phase = phase,
+        }
+        self.stats.steps += 1;
+        let result = self.advance();
+        if !matches!(result, Ok(Step::Need(_) | Step::Progress)) {
+            self.phase = Phase::Over;
+        }
+        result
+    }
+
+    fn advance(&mut self) -> Result<Step, JobError> {
+        if matches!(self.phase, Phase::New) {
+            self.plan.prefetch(&mut self.state);
+            let hinted = self.prefetch_hints();
+            if !self.state.wants_nothing() {
+                if hinted {
+                    return self.ask();
+                }
+                self.phase = Phase::Guess(0);
+            }
+        }
+        loop {
+            if let Phase::Guess(from) = self.phase {
+                return match sequential::guess(&self.plan, &mut self.state, &self.done, from, STEP_WORK) {
+                    Some(position) => {
+                        self.phase = Phase::Guess(position);
+                        Ok(Step::Progress)
+                    }
+                    None => self.ask(),
+                };
+            }
+            self.phase = Phase::Run;
+            match sequential::run(&self.plan, &mut self.state, &mut self.done, STEP_WORK) {
+                Pass::Done => return self.finish(),
+                Pass::Limit => return Ok(Step::Progress),
+                Pass::Invalid(invalid) => return Err(JobError::Invalid(invalid)),
+                Pass::Fault(error) => return Err(error.into()),
+                Pass::Missed => {
+                    self.stats.reexecutions += 1;
+                    self.count_stuck()?;
+                    self.phase = Phase::Guess(self.done.next);
+                }
+            }
+        }
+    }
+
+    /// While building, a transaction that asks again and again is left out, and a block that does is closed.
+    fn count_stuck(&mut self) -> Result<(), JobError> {
+        if self.stuck.0 == self.done.next {
+            self.stuck.1 += 1;
+        } else {
+            self.stuck = (self.done.next, 1);
+        }
+        if !self.plan.building {
+            return Ok(());
+        }
+        if self.stats.rounds >= BUILDING_ROUNDS_MAX || self.state.over_keys_max() {
+            self.done.close(&self.plan);
+        } else if self.stuck.1 > self.rounds_max {
+            self.done.give_up(&self.plan);
+        }
+        Ok(())
+    }
+
+    fn prefetch_hints(&mut self) -> bool {
+        let hints = std::mem::take(&mut self.hints);
+        for address in &hints.accounts {
+            self.state.prefetch_account(*address);
+        }
+        for (address, slot) in &hints.slots {
+            self.state.prefetch_slot(*address, *slot);
+        }
+        for hash in &hints.codes {
+            self.state.prefetch_code(*hash);
+        }
+        let number = self.plan.env.number;
+        for block in hints.blocks.iter().filter(|block| **block < number && number - **block <= BLOCK_HASHES) {
+            self.state.prefetch_block(*block);
+        }
+        !hints.is_empty()
+    }
+
+    fn ask(&mut self) -> Result<Step, JobError> {
+        if self.state.wants_nothing() {
+            // Building went on past what missed.
+            self.phase = Phase::Run;
+            return Ok(Step::Progress);
+        }
+        let limit = if self.plan.building { u32::MAX } else { self.rounds_max };
+        if self.stats.rounds >= limit {
+            let index = self.plan.tx_at(self.done.next);
+            let message = format!("needs more than {limit} rounds of state reads");
+            return Err(JobError::Invalid(BlockInvalid::new(index, "too_many_rounds", message)));
+        }
+        if self.state.over_keys_max() && !self.plan.building {
+            let index = self.plan.tx_at(self.done.next);
+            let message = format!("reads more than {} keys", self.state.asked());
+            return Err(JobError::Invalid(BlockInvalid::new(index, "too_many_keys", message)));
+        }
+        let asked = self.state.take_wanted();
+        self.stats.rounds += 1;
+        self.stats.misses += asked.len() as u64;
+        self.phase = Phase::Asked(asked.clone());
+        Ok(Step::Need(asked))
+    }
+
+    fn finish(&mut self) -> Result<Step, JobError> {
+        let fork = self.plan.fork;
+        let done = std::mem::take(&mut self.done);
+        let mut requests = done.requests;
+        if fork >= Fork::Prague {
+            let deposits = receipts::deposits(&done.receipts, self.plan.spec.deposit_contract())
+                .map_err(|text| JobError::Invalid(BlockInvalid::new(None, "invalid_deposit_event", text)))?;
+            if let Some(deposits) = deposits {
+                requests.insert(0, deposits);
+            }
+        }
+        let entries = self.plan.batch.entries();
+        let raws: Vec<&Bytes> =
+            done.included.iter().filter_map(|index| entries[*index].as_ref().ok()).map(|tx| &tx.raw).collect();
+        let state = &self.state;
+        let ((summary, transactions_root), (write_set, (access_list, account_updates))) = rayon::join(
+            || {
+                let raws: Vec<&[u8]> = raws.iter().map(|raw| raw.as_ref()).collect();
+                (receipts::summarize(&done.receipts), ordered_root(&raws))
+            },
+            || (state.write_set(), (state.used_keys().pack(), state.account_updates())),
+        );
+        Ok(Step::Done(Box::new(BlockResult {
+            gas_used: done.gas_used,
+            receipts: summary.rlp,
+            write_set,
+            transactions_root,
+            receipts_root: summary.root,
+            logs_bloom: summary.bloom,
+            requests_hash: (fork >= Fork::Prague).then(|| receipts::requests_hash(&requests)),
+            withdrawals_root: (fork >= Fork::Shanghai).then_some(EMPTY_WITHDRAWALS),
+            blob_gas_used: (fork >= Fork::Cancun).then_some(done.blob_gas_used),
+            included: done.included,
+            dropped: done.dropped,
+            access_list,
+            account_updates,
+            stats: self.stats,
+        })))
+    }
+}
+
+/// Header of an executed block.
+#[must_use]
+pub fn build_header(env: &BlockEnv, result: &BlockResult, spec: &Spec, state_root: B256) -> Header {
+    let fork = env.fork(spec);
+    Header::new(alloy_consensus::Header {
+        parent_hash: env.parent_hash,
+        ommers_hash: EMPTY_OMMER_ROOT_HASH,
+        beneficiary: env.beneficiary,
+        state_root,
+        transactions_root: result.transactions_root,
+        receipts_root: result.receipts_root,
+        logs_bloom: result.logs_bloom,
+        difficulty: env.difficulty,
+        number: env.number,
+        gas_limit: env.gas_limit,
+        gas_used: result.gas_used,
+        timestamp: env.timestamp,
+        extra_data: env.extra_data.clone(),
+        mix_hash: env.prev_randao,
+        nonce: B64::ZERO,
+        base_fee_per_gas: (fork >= Fork::London).then_some(env.base_fee_per_gas),
+        withdrawals_root: result.withdrawals_root,
+        blob_gas_used: result.blob_gas_used,
+        excess_blob_gas: (fork >= Fork::Cancun).then_some(env.excess_blob_gas),
+        parent_beacon_block_root: (fork >= Fork::Cancun).then_some(env.parent_beacon_block_root),
+        requests_hash: result.requests_hash,
+        ..Default::default()
+    })
+}

@@ -1,0 +1,319 @@
+//! The reference runner: everything in order, one after the other, on the job's state.
+
+use alloy_consensus::Typed2718;
+use alloy_primitives::map::AddressSet;
+use alloy_primitives::{Address, Bytes};
+use revm::context::TxEnv;
+use revm::context::result::{ExecutionResult, InvalidTransaction};
+
+use super::receipts::Receipt;
+use super::state::JobState;
+use crate::error::InputError;
+use crate::evm::system::{self, SystemCall};
+use crate::evm::{self, Outcome, Purpose};
+use crate::header::BlockEnv;
+use crate::spec::{Fork, Spec};
+use crate::tx::{Entry, TxBatch, TxCode, TxError};
+
+/// Most gas of a guessed run.
+pub const GUESSED_GAS_MAX: u64 = 5_000_000;
+/// What a transaction costs a step beside its gas: set-up of revm and folding in.
+const WORK_PER_TX: u64 = 10_000;
+/// Gas of one blob.
+const GAS_PER_BLOB: u64 = 131_072;
+
+/// A block that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockInvalid {
+    /// The transaction's place in the batch, if it is a transaction's fault.
+    pub index: Option<usize>,
+    /// Stable name in `snake_case`.
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl BlockInvalid {
+    #[must_use]
+    pub fn new(index: Option<usize>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { index, code, message: message.into() }
+    }
+}
+
+/// What stays the same over a job.
+#[derive(Debug)]
+pub struct Plan {
+    pub spec: Spec,
+    pub env: BlockEnv,
+    pub fork: Fork,
+    pub batch: TxBatch,
+    /// One per entry of the batch; `None` where the entry is refused.
+    pub txs: Vec<Option<TxEnv>>,
+    pub before: Vec<SystemCall>,
+    pub after: Vec<SystemCall>,
+    pub building: bool,
+}
+
+/// What has been executed so far, in order. Never rolled back.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// Position in before, transactions, after.
+    pub next: usize,
+    pub gas_used: u64,
+    pub blob_gas_used: u64,
+    pub receipts: Vec<Receipt>,
+    pub included: Vec<usize>,
+    pub dropped: Vec<(usize, TxError)>,
+    pub requests: Vec<Bytes>,
+    /// Senders whose later transactions cannot be built in.
+    blocked: AddressSet,
+}
+
+/// How a pass over the block ended.
+#[derive(Debug)]
+pub enum Pass {
+    /// Everything is executed.
+    Done,
+    /// A value is missing at `Committed::next`.
+    Missed,
+    /// The work limit of a step is reached.
+    Limit,
+    Invalid(BlockInvalid),
+    Fault(InputError),
+}
+
+enum Item<'p> {
+    Before(&'p SystemCall),
+    Tx(usize),
+    After(&'p SystemCall),
+}
+
+impl Plan {
+    fn item(&self, position: usize) -> Option<Item<'_>> {
+        if let Some(call) = self.before.get(position) {
+            return Some(Item::Before(call));
+        }
+        let position = position - self.before.len();
+        if position < self.txs.len() {
+            return Some(Item::Tx(position));
+        }
+        self.after.get(position - self.txs.len()).map(Item::After)
+    }
+
+    /// The transaction at a position of `Committed::next`, if it is one.
+    #[must_use]
+    pub fn tx_at(&self, position: usize) -> Option<usize> {
+        match self.item(position) {
+            Some(Item::Tx(index)) => Some(index),
+            _ => None,
+        }
+    }
+
+    fn sender(&self, index: usize) -> Option<Address> {
+        self.txs.get(index)?.as_ref().map(|tx| tx.caller)
+    }
+
+    /// Every key that is known before anything runs: asked for in the first round.
+    pub fn prefetch(&self, state: &mut JobState) {
+        state.prefetch_account(self.env.beneficiary);
+        if !(self.before.is_empty() && self.after.is_empty()) {
+            for call in self.before.iter().chain(&self.after) {
+                if state.prefetch_account(call.address) {
+                    state.prefetch_code_of(call.address);
+                }
+            }
+            for (address, slot) in system::slots(&self.env, self.fork) {
+                state.prefetch_slot(address, slot);
+            }
+        }
+        for tx in self.txs.iter().flatten() {
+            for address in [tx.caller, evm::target(tx)] {
+                if state.prefetch_account(address) {
+                    state.prefetch_code_of(address);
+                }
+            }
+            for item in tx.access_list.iter() {
+                state.prefetch_account(item.address);
+                for slot in &item.storage_keys {
+                    state.prefetch_slot(item.address, (*slot).into());
+                }
+            }
+            for (authority, delegate) in evm::authorities(tx) {
+                state.prefetch_account(authority);
+                if !delegate.is_zero() {
+                    state.prefetch_account(delegate);
+                }
+            }
+        }
+    }
+}
+
+/// Execute from `done.next` on, until the end, a miss, a broken rule or `work` gas.
+pub fn run(plan: &Plan, state: &mut JobState, done: &mut Committed, work: u64) -> Pass {
+    let mut evm = evm::build(&plan.spec, &plan.env, state, Purpose::Block, None);
+    let mut left = work;
+    while let Some(item) = plan.item(done.next) {
+        if left == 0 {
+            return Pass::Limit;
+        }
+        let gas = match item {
+            Item::Before(call) | Item::After(call) => match run_system_call(&mut evm, call, done) {
+                Ok(gas) => gas,
+                Err(pass) => return pass,
+            },
+            Item::Tx(index) => match run_tx(plan, &mut evm, index, done) {
+                Ok(gas) => gas,
+                Err(pass) => return pass,
+            },
+        };
+        left = left.saturating_sub(gas + WORK_PER_TX);
+        done.next += 1;
+    }
+    Pass::Done
+}
+
+fn run_system_call(evm: &mut evm::Evm<'_>, call: &SystemCall, done: &mut Committed) -> Result<u64, Pass> {
+    let state = evm::state_of(evm);
+    if !state.prefetch_account(call.address) {
+        return Err(Pass::Missed);
+    }
+    if !state.has_code(call.address) {
+        return match call.request {
+            None => Ok(0),
+            Some(_) => Err(Pass::Invalid(BlockInvalid::new(
+                None,
+                "system_contract_missing",
+                format!("no code at system contract {}", call.address),
+            ))),
+        };
+    }
+    match evm::run_system(evm, call.address, call.data.clone()) {
+        Outcome::Done(result, changes) => {
+            let gas = result.tx_gas_used();
+            if let Some(request) = call.request {
+                let ExecutionResult::Success { output, .. } = result else {
+                    return Err(Pass::Invalid(BlockInvalid::new(
+                        None,
+                        "system_call_failed",
+                        format!("call of system contract {} failed", call.address),
+                    )));
+                };
+                let mut bytes = vec![request];
+                bytes.extend_from_slice(output.data());
+                done.requests.push(bytes.into());
+            }
+            evm::state_of(evm).commit(changes);
+            Ok(gas)
+        }
+        Outcome::Missed => Err(Pass::Missed),
+        Outcome::Fault(error) => Err(Pass::Fault(error)),
+        Outcome::Invalid(_) | Outcome::Cancelled => {
+            Err(Pass::Fault(InputError::new("env", "a system call that can run", call.address)))
+        }
+    }
+}
+
+fn run_tx(plan: &Plan, evm: &mut evm::Evm<'_>, index: usize, done: &mut Committed) -> Result<u64, Pass> {
+    let (decoded, tx) = match (&plan.batch.entries()[index], &plan.txs[index]) {
+        (Entry::Ok(decoded), Some(tx)) => (decoded, tx),
+        (Entry::Err(refused), _) => return done.refuse(plan, index, refused.error.clone()),
+        (Entry::Ok(_), None) => return Ok(0),
+    };
+    if plan.building && done.blocked.contains(&tx.caller) {
+        return Ok(0);
+    }
+    let blob_gas = tx.blob_hashes.len() as u64 * GAS_PER_BLOB;
+    let blob_gas_max = plan.spec.blob_rules(plan.env.timestamp).map_or(0, |rules| rules.max * GAS_PER_BLOB);
+    let fits = done.gas_used.saturating_add(tx.gas_limit) <= plan.env.gas_limit
+        && done.blob_gas_used + blob_gas <= blob_gas_max;
+    if !fits {
+        let never = tx.gas_limit > plan.env.gas_limit || blob_gas > blob_gas_max;
+        if plan.building && !never {
+            done.blocked.insert(tx.caller);
+            return Ok(0);
+        }
+        let left = plan.env.gas_limit.saturating_sub(done.gas_used);
+        return done.refuse(plan, index, TxError::exceeds_block_gas_limit(left, tx.gas_limit));
+    }
+    match evm::run_exact(evm, tx.clone()) {
+        Outcome::Done(result, changes) => {
+            let gas = result.tx_gas_used();
+            evm::state_of(evm).commit(changes);
+            done.gas_used += gas;
+            done.blob_gas_used += blob_gas;
+            done.receipts.push(Receipt {
+                tx_type: decoded.tx.ty(),
+                success: result.is_success(),
+                cumulative_gas_used: done.gas_used,
+                logs: result.into_logs(),
+            });
+            done.included.push(index);
+            Ok(gas)
+        }
+        Outcome::Missed => Err(Pass::Missed),
+        Outcome::Fault(error) => Err(Pass::Fault(error)),
+        Outcome::Cancelled => Err(Pass::Limit),
+        Outcome::Invalid(error) => {
+            let refusal = evm::invalid_transaction(&error, decoded, plan.env.base_fee_per_gas);
+            let stale = matches!(error, InvalidTransaction::NonceTooLow { .. });
+            let result = done.refuse(plan, index, refusal);
+            if stale {
+                // What follows an already executed nonce may well be next.
+                done.blocked.remove(&decoded.sender);
+            }
+            result
+        }
+    }
+}
+
+impl Committed {
+    /// An invalid transaction: dropped, with later ones of its sender left out, while building; else the block is invalid.
+    fn refuse(&mut self, plan: &Plan, index: usize, error: TxError) -> Result<u64, Pass> {
+        if !plan.building {
+            return Err(Pass::Invalid(BlockInvalid::new(Some(index), error.code.as_str(), error.message)));
+        }
+        self.dropped.push((index, error));
+        self.blocked.extend(plan.sender(index));
+        Ok(0)
+    }
+
+    /// Leave out the transaction at `next`, which asks for too much state, and go on after it.
+    pub fn give_up(&mut self, plan: &Plan) -> bool {
+        let Some(index) = plan.tx_at(self.next) else { return false };
+        self.dropped.push((index, TxError::new(TxCode::Invalid, "needs too many rounds of state reads")));
+        self.blocked.extend(plan.sender(index));
+        self.next += 1;
+        true
+    }
+
+    /// Leave out all transactions from `next` on.
+    pub fn close(&mut self, plan: &Plan) {
+        self.next = self.next.max(plan.before.len() + plan.txs.len());
+    }
+}
+
+/// Run what is left on guesses, from position `from` on, to find the keys that it will read. Returns where to go on, or
+/// None at the end.
+pub fn guess(plan: &Plan, state: &mut JobState, done: &Committed, from: usize, work: u64) -> Option<usize> {
+    let mut evm = evm::build(&plan.spec, &plan.env, state, Purpose::Block, None);
+    let mut left = work;
+    let mut position = from;
+    while let Some(item) = plan.item(position) {
+        if evm::state_of(&mut evm).over_keys_max() {
+            return None;
+        }
+        if left == 0 {
+            return Some(position);
+        }
+        position += 1;
+        let Item::Tx(index) = item else { continue };
+        let Some(tx) = &plan.txs[index] else { continue };
+        if plan.building && done.blocked.contains(&tx.caller) {
+            continue;
+        }
+        let mut tx = tx.clone();
+        tx.gas_limit = tx.gas_limit.min(GUESSED_GAS_MAX);
+        let gas = evm::run_guessing(&mut evm, tx);
+        left = left.saturating_sub(gas + WORK_PER_TX);
+    }
+    None
+}

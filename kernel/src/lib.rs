@@ -14,5 +14,6 @@ pub mod threads;
 pub mod trie;
 pub mod tx;
 pub mod txpool;
+pub mod views;
 
 mod py;

@@ -384,16 +384,29 @@ class Cancelled(Exception): ...
 # --- views of blocks as Ethereum JSON -------------------------------------------------------------------------------
 
 def block_json(header: bytes, transactions: bytes, senders: bytes, hashes: bytes, *, full: bool) -> bytes:
-    """`eth_getBlockBy*` result (with size, uncles [], withdrawals where the header has them)."""
+    """`eth_getBlockBy*` result (with size, uncles [], withdrawals [] where the header has them).
+
+    `transactions`: packed list; `senders`: 20 each; `hashes`: 32 each. A block with ommers or with withdrawals in it is a
+    `KernelInputError`: Hansa's blocks have none."""
 
 def transaction_json(header: bytes, transactions: bytes, senders: bytes, index: int) -> bytes: ...
-def receipts_json(header: bytes, transactions: bytes, senders: bytes, receipts: bytes, index: int | None) -> bytes:
-    """One receipt object, or the array of all when `index` is None."""
+def receipts_json(
+    header: bytes,
+    transactions: bytes,
+    senders: bytes,
+    receipts: bytes,
+    index: int | None,
+    *,
+    blob_gas_price: int | None = None,
+) -> bytes:
+    """One receipt object, or the array of all when `index` is None. `blob_gas_price` (wei) for blocks with blob
+    transactions after Prague; None: by Cancun's or Prague's schedule."""
 
 def logs_json(
     header: bytes, hashes: bytes, receipts: bytes, *, addresses: bytes, topics: Sequence[bytes], limit: int
 ) -> tuple[int, bytes]:
-    """Logs of a block that match: (count, JSON array). `topics[i]`: 32-byte alternatives concatenated, empty = any."""
+    """Logs of a block that match: (how many, JSON array of the first `limit` of them). `addresses`: 20 each, empty = any.
+    `topics[i]`: 32-byte alternatives concatenated, empty = any (but the log must have a topic there); at most 4."""
 
 def raw_receipts(transactions: bytes, receipts: bytes) -> bytes:
     """Packed list of EIP-2718 consensus receipts (with bloom), as `debug_getRawReceipts` and proofs need them."""

@@ -6,6 +6,7 @@ mod exec;
 mod header;
 mod spec;
 mod trie;
+mod views;
 mod tx;
 mod txpool;
 
@@ -21,5 +22,6 @@ fn kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     exec::register(module)?;
     tx::register(module)?;
     txpool::register(module)?;
+    views::register(module)?;
     trie::register(module)
 }

@@ -1,0 +1,70 @@
+//! Blocks, transactions, receipts and logs as Ethereum's JSON-RPC shows them (field by field as go-ethereum does), and
+//! what indices need of them. Everything is rendered from stored bytes; nothing here decides.
+
+mod block;
+mod json;
+mod logs;
+mod receipts;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+pub use block::block_json;
+pub use logs::{Filter, log_terms, logs_json};
+pub use receipts::{raw_receipts, receipts_json};
+pub use transaction::transaction_json;
+
+use alloy_consensus::{Transaction, TxEnvelope};
+use alloy_eips::eip2718::Decodable2718;
+use alloy_primitives::{Address, B256};
+
+use crate::error::{InputError, InputResult};
+use crate::header::Header;
+use crate::pack;
+
+/// A block's header and what stands beside it, one entry per transaction.
+struct Block<'a> {
+    header: Header,
+    transactions: Vec<&'a [u8]>,
+    senders: &'a [[u8; 20]],
+}
+
+impl<'a> Block<'a> {
+    fn read(header: &[u8], transactions: &'a [u8], senders: &'a [u8]) -> InputResult<Self> {
+        let block = Self {
+            header: Header::decode("header", header)?,
+            transactions: pack::read_packed("transactions", transactions)?,
+            senders: pack::fixed::<20>("senders", senders)?,
+        };
+        same_count("senders", block.transactions.len(), block.senders.len())?;
+        Ok(block)
+    }
+
+    fn sender(&self, index: usize) -> Address {
+        self.senders.get(index).map_or(Address::ZERO, Address::from)
+    }
+
+    fn transaction(&self, index: usize) -> InputResult<TxEnvelope> {
+        let raw = self.transactions.get(index).ok_or_else(|| {
+            InputError::new("index", format!("below {}", self.transactions.len()), index)
+        })?;
+        let bad = |got: String| InputError::new("transactions", format!("an EIP-2718 transaction at {index}"), got);
+        let mut rest = *raw;
+        let transaction = TxEnvelope::decode_2718(&mut rest).map_err(|error| bad(error.to_string()))?;
+        if rest.is_empty() { Ok(transaction) } else { Err(bad(format!("{} bytes more", rest.len()))) }
+    }
+
+    /// Wei per gas that the transaction paid.
+    fn gas_price(&self, transaction: &TxEnvelope) -> u128 {
+        transaction.effective_gas_price(self.header.inner.base_fee_per_gas)
+    }
+}
+
+fn hash_of(transaction: &TxEnvelope) -> B256 {
+    *transaction.tx_hash()
+}
+
+fn same_count(field: &str, expected: usize, got: usize) -> InputResult<()> {
+    if expected == got { Ok(()) } else { Err(InputError::new(field, format!("{expected} entries"), got)) }
+}

@@ -1,0 +1,96 @@
+//! Transaction objects of included transactions.
+
+use alloy_consensus::{Transaction, TxEnvelope, Typed2718};
+use alloy_eips::eip2930::AccessList;
+use alloy_primitives::{Signature, U256};
+
+use super::json::{Object, data};
+use super::{Block, hash_of};
+use crate::error::InputResult;
+
+/// The object of transaction `index` of a block.
+pub fn transaction_json(header: &[u8], transactions: &[u8], senders: &[u8], index: usize) -> InputResult<Vec<u8>> {
+    let block = Block::read(header, transactions, senders)?;
+    let mut out = Vec::with_capacity(1_024);
+    write_transaction(&mut out, &block, index)?;
+    Ok(out)
+}
+
+pub fn write_transaction(out: &mut Vec<u8>, block: &Block<'_>, index: usize) -> InputResult<()> {
+    let transaction = block.transaction(index)?;
+    let header = &block.header.inner;
+    Object::write(out, |fields| {
+        fields.data("blockHash", block.header.hash);
+        fields.quantity("blockNumber", header.number);
+        fields.quantity("blockTimestamp", header.timestamp);
+        fields.data("from", block.sender(index));
+        fields.quantity("gas", transaction.gas_limit());
+        fields.quantity("gasPrice", block.gas_price(&transaction));
+        if transaction.is_dynamic_fee() {
+            fields.quantity("maxFeePerGas", transaction.max_fee_per_gas());
+            fields.quantity_if("maxPriorityFeePerGas", transaction.max_priority_fee_per_gas());
+        }
+        fields.quantity_if("maxFeePerBlobGas", transaction.max_fee_per_blob_gas());
+        fields.data("hash", hash_of(&transaction));
+        fields.data("input", transaction.input());
+        fields.quantity("nonce", transaction.nonce());
+        fields.data_or_null("to", transaction.to());
+        fields.quantity("transactionIndex", index);
+        fields.quantity("value", transaction.value());
+        fields.quantity("type", transaction.ty());
+        write_lists(fields, &transaction);
+        write_signature(fields, &transaction);
+    });
+    Ok(())
+}
+
+fn write_lists(fields: &mut Object<'_>, transaction: &TxEnvelope) {
+    if let Some(list) = transaction.access_list() {
+        write_access_list(fields, list);
+    }
+    fields.quantity_if("chainId", transaction.chain_id().filter(|id| *id != 0 || transaction.ty() != 0));
+    if let Some(hashes) = transaction.blob_versioned_hashes() {
+        fields.array("blobVersionedHashes", hashes, |out, hash| data(out, hash.as_slice()));
+    }
+    if let Some(list) = transaction.authorization_list() {
+        fields.array("authorizationList", list, |out, authorization| {
+            Object::write(out, |fields| {
+                fields.quantity("chainId", *authorization.chain_id());
+                fields.data("address", authorization.address());
+                fields.quantity("nonce", authorization.nonce());
+                fields.quantity("yParity", authorization.y_parity());
+                fields.quantity("r", authorization.r());
+                fields.quantity("s", authorization.s());
+            });
+        });
+    }
+}
+
+fn write_access_list(fields: &mut Object<'_>, list: &AccessList) {
+    fields.array("accessList", &list.0, |out, item| {
+        Object::write(out, |fields| {
+            fields.data("address", item.address);
+            fields.array("storageKeys", &item.storage_keys, |out, key| data(out, key.as_slice()));
+        });
+    });
+}
+
+fn write_signature(fields: &mut Object<'_>, transaction: &TxEnvelope) {
+    let signature = signature(transaction);
+    let parity = u8::from(signature.v());
+    let v = match (transaction.ty(), transaction.chain_id()) {
+        (0, Some(chain_id)) => U256::from(35 + parity) + U256::from(chain_id) * U256::from(2),
+        (0, None) => U256::from(27 + parity),
+        _ => U256::from(parity),
+    };
+    fields.quantity("v", v);
+    fields.quantity("r", signature.r());
+    fields.quantity("s", signature.s());
+    if transaction.ty() != 0 {
+        fields.quantity("yParity", parity);
+    }
+}
+
+fn signature(transaction: &TxEnvelope) -> &Signature {
+    transaction.signature()
+}

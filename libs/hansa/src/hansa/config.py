@@ -5,6 +5,7 @@ nested with `__`, e.g. `HANSA_API__PORT`), file (`--config`, TOML), built-in def
 """
 
 import difflib
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -48,7 +49,9 @@ class ConsensusSettings(_Section):
     port: int = Field(7001, ge=0, le=65535, description="Port of consensus' internal gRPC.")
     pool_transactions: int = Field(100_000, ge=100, description="Transactions that the pool holds at most.")
     pool_bytes: int = Field(512 << 20, ge=1 << 20, description="Bytes of transactions that the pool holds at most.")
-    journal_sync_ms: int = Field(20, ge=0, le=1_000, description="How late the pool journal may be synced, milliseconds.")
+    journal_sync_ms: int = Field(
+        20, ge=0, le=1_000, description="How late the pool journal may be synced, milliseconds."
+    )
 
 
 class P2pSettings(_Section):
@@ -107,24 +110,30 @@ class Settings(BaseSettings):
     """All settings of one member's node."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HANSA_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="HANSA_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
-    profile: Literal["local", "dev", "production"] = Field("production", description="Which guards apply to keys and hosts.")
+    profile: Literal["local", "dev", "production"] = Field(
+        "production", description="Which guards apply to keys and hosts."
+    )
     member: str = Field(description="Name of this member in the chain spec.")
     chain_spec: Path = Field(description="The chain spec file.")
     data_dir: Path = Field(description="Folder of this member's data.")
     keys_dir: Path | None = Field(None, description="Folder of this member's keys; default: keys in data_dir.")
     kernel_threads: int = Field(0, ge=0, le=256, description="Threads of the kernel's pool; 0: one per core.")
     redis_url: str | None = Field(None, description="Redis that api replicas share notices and subscriptions through.")
-    statedb: StateDbSettings = StateDbSettings()  # type: ignore[call-arg]
-    executor: ExecutorSettings = ExecutorSettings()  # type: ignore[call-arg]
-    consensus: ConsensusSettings = ConsensusSettings()  # type: ignore[call-arg]
-    p2p: P2pSettings = P2pSettings()  # type: ignore[call-arg]
-    api: ApiSettings = ApiSettings()  # type: ignore[call-arg]
-    metrics: MetricsSettings = MetricsSettings()  # type: ignore[call-arg]
-    log: LogSettings = LogSettings()  # type: ignore[call-arg]
-    addresses: AddressSettings = AddressSettings()  # type: ignore[call-arg]
+    statedb: StateDbSettings = StateDbSettings()
+    executor: ExecutorSettings = ExecutorSettings()
+    consensus: ConsensusSettings = ConsensusSettings()
+    p2p: P2pSettings = P2pSettings()
+    api: ApiSettings = ApiSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+    addresses: AddressSettings = AddressSettings()
 
     @property
     def keys_path(self) -> Path:
@@ -165,6 +174,29 @@ def load_settings(path: Path | None, **overrides: Any) -> Settings:
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise SettingsInvalid(f"unknown setting {name}{hint}") from error
         raise SettingsInvalid(f"setting {name}: {first['msg']} (got {first.get('input')!r})") from error
+
+
+def origins(path: Path | None) -> dict[str, tuple[Any, str]]:
+    """Every setting by dotted name: its value and whether it comes from environment, file or default."""
+    settings = load_settings(path)
+    file = tomllib.loads(path.read_text()) if path is not None else {}
+    found: dict[str, tuple[Any, str]] = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            for key in type(value).model_fields:
+                given = isinstance(file.get(name), dict) and key in file[name]
+                found[f"{name}.{key}"] = (getattr(value, key), _origin(f"{name}__{key}", given))
+        else:
+            found[name] = (value, _origin(name, name in file))
+    return found
+
+
+def _origin(name: str, in_file: bool) -> str:
+    variable = f"HANSA_{name.upper()}"
+    if any(key.upper() == variable for key in os.environ):
+        return f"environment {variable}"
+    return "file" if in_file else "default"
 
 
 def _setting_names() -> set[str]:

@@ -5,7 +5,7 @@ Channels are kept for life. Errors carry `google.rpc.ErrorInfo` with a stable re
 
 import os
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # gRPC's core writes a line per failed handshake to standard error: a stranger could fill our logs. Refusals are counted.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_health.v1 import _async as async_health
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -73,9 +74,9 @@ def bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.Server
     return bound
 
 
-def add_health(server: grpc.aio.Server, *services: str, with_reflection: bool = False) -> health.aio.HealthServicer:
+def add_health(server: grpc.aio.Server, *services: str, with_reflection: bool = False) -> async_health.HealthServicer:
     """Serve `grpc.health.v1.Health` (empty name = all) and, when asked, reflection of `services`."""
-    servicer = health.aio.HealthServicer()
+    servicer = async_health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     if with_reflection:
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -83,7 +84,7 @@ def add_health(server: grpc.aio.Server, *services: str, with_reflection: bool = 
     return servicer
 
 
-async def set_serving(servicer: health.aio.HealthServicer, *services: str, serving: bool = True) -> None:
+async def set_serving(servicer: async_health.HealthServicer, *services: str, serving: bool = True) -> None:
     """Report `services` and the server as a whole as serving or not."""
     state = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
     for name in ("", *services):
@@ -116,7 +117,8 @@ async def abort(
 
 def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:
     """The `ErrorInfo` of a failed RPC, if it carries one."""
-    for key, value in error.trailing_metadata() or ():
+    metadata: Any = error.trailing_metadata() or ()  # pairs, whatever the stubs say
+    for key, value in metadata:
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
             status = status_pb2.Status.FromString(value)
             for detail in status.details:

@@ -11,12 +11,16 @@ import signal
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from hansa.chainspec import ChainSpec
 from hansa.config import Settings
+from hansa.rpc import PortTaken
+
+if TYPE_CHECKING:
+    from hansa.telemetry import MetricsServer
 
 START_ORDER = ("statedb", "executor", "p2p", "consensus", "api")
 
@@ -80,6 +84,10 @@ class ServiceContext:
             self.fail(error)
 
 
+class StartRefused(Exception):
+    """A service cannot start until somebody does something; the text says what."""
+
+
 class ServiceUnknown(ValueError):
     """No installed package provides this service."""
 
@@ -97,10 +105,12 @@ def find_services(names: Sequence[str]) -> list[Any]:
 
 
 async def run_services(names: Sequence[str], settings: Settings, chain: ChainSpec) -> int:
-    """Run until a signal or a failure; returns the process's exit status."""
+    """Run until a signal or a failure; returns the process's exit status.
+
+    Raises `StartRefused` when a service says that it cannot start: a taken port, damaged data, wrong keys.
+    """
     from hansa.telemetry import MetricsServer  # here, so that tests can build services without a web server
 
-    log = structlog.get_logger().bind(member=settings.member)
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -110,27 +120,51 @@ async def run_services(names: Sequence[str], settings: Settings, chain: ChainSpe
     services: list[Service] = [create(context) for create in find_services(names)]
     metrics = MetricsServer(settings.metrics.host, settings.metrics.port, services)
     started: list[Service] = []
-    status = 0
     try:
+        await _start(metrics, services, started, ended)
+        await ended.wait()
+        return EXIT_FAILED if context.failure.done() else 0
+    finally:
+        await _stop(started, context)
+        await metrics.stop()
+
+
+async def _start(
+    metrics: "MetricsServer", services: Sequence[Service], started: list[Service], ended: asyncio.Event
+) -> None:
+    """Start services in order; a signal or a failure meanwhile ends the attempt."""
+    log = structlog.get_logger()
+
+    async def each() -> None:
         await metrics.start()
         for service in services:
             started.append(service)
             await service.start()
             log.info("service_started", service=service.name)
-            if ended.is_set():
-                break
-        else:
-            metrics.started = True
-        await ended.wait()
-        if context.failure.done():
-            status = EXIT_FAILED
-    finally:
-        for service in reversed(started):
-            try:
-                await asyncio.wait_for(service.stop(), STOP_SECONDS_MAX)
-            except TimeoutError:
-                log.warning("service_stop_timed_out", service=service.name, seconds=STOP_SECONDS_MAX)
-        for task in list(context.tasks):
-            task.cancel()
-        await metrics.stop()
-    return status
+        metrics.started = True
+
+    starting = asyncio.ensure_future(each())
+    waiting = asyncio.ensure_future(ended.wait())
+    await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not starting.done():
+        starting.cancel()
+    try:
+        await starting
+    except asyncio.CancelledError:
+        return
+    except PortTaken as error:
+        raise StartRefused(str(error)) from error
+
+
+async def _stop(started: Sequence[Service], context: ServiceContext) -> None:
+    log = structlog.get_logger()
+    for service in reversed(started):
+        try:
+            await asyncio.wait_for(service.stop(), STOP_SECONDS_MAX)
+        except TimeoutError:
+            log.warning("service_stop_timed_out", service=service.name, seconds=STOP_SECONDS_MAX)
+        except Exception:  # the outermost place: the others are to be stopped all the same
+            log.exception("service_stop_failed", service=service.name)
+    for task in list(context.tasks):
+        task.cancel()

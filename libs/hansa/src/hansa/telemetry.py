@@ -52,7 +52,9 @@ def setup_logging(settings: LogSettings, **bound: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(**bound)
-    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stdout, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=max(level, logging.WARNING), stream=sys.stdout, format="%(levelname)s %(name)s %(message)s"
+    )
 
 
 def readiness(services: "Sequence[Service]", *, started: bool) -> tuple[bool, dict[str, Any]]:
@@ -78,7 +80,7 @@ class MetricsServer:
         self._services = services
         config = uvicorn.Config(self._app, host=host, port=port, log_config=None, lifespan="off", access_log=False)
         self._server = uvicorn.Server(config)
-        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined, method-assign]
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         self._task: asyncio.Task[None] | None = None
         BUILD_INFO.labels(version=__version__).set(1)
         UP_SINCE.set(time.time())

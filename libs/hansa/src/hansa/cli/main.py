@@ -1,0 +1,66 @@
+"""Entry point of `hansa`: gathers the groups of commands and turns errors into texts and exit statuses."""
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from hansa.cli import about, accounts, bench, genesis, keys, local, processes, reading, settings, transactions
+from hansa.cli.output import EXIT_FAILED, EXIT_UNREACHABLE, CommandFailed
+
+app = typer.Typer(
+    name="hansa",
+    help="Hansa: an Ethereum-compatible ledger for consortia.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+for group in (local, processes, transactions, reading, about):
+    app.add_typer(group.app)
+app.add_typer(genesis.app, name="genesis", help="Make and check chain specs.")
+app.add_typer(keys.app, name="keys", help="Keys of a member.")
+app.add_typer(accounts.app, name="account", help="Ethereum accounts in key files.")
+app.add_typer(settings.app, name="config", help="Settings of a node.")
+app.add_typer(bench.app, name="bench", help="Measure a node.")
+
+
+def main() -> None:
+    """Run the command line and end the process with its status."""
+    sys.exit(run(app))
+
+
+def run(command: Callable[[], object]) -> int:
+    """Run a command; errors that have a text for people become that text and a status."""
+    # Imported late: most commands end before any of them is needed.
+    from hansa.chainspec.errors import ChainSpecInvalid
+    from hansa.config import SettingsInvalid
+    from hansa.consortium.errors import ConsortiumError
+    from hansa.jsonrpc import NodeUnreachable, RpcError
+    from hansa.keys.errors import KeysInvalid
+
+    try:
+        command()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else EXIT_FAILED
+    except CommandFailed as error:
+        return _ended(error, error.status)
+    except NodeUnreachable as error:
+        return _ended(error, EXIT_UNREACHABLE)
+    except (RpcError, ConsortiumError, ChainSpecInvalid, KeysInvalid, SettingsInvalid) as error:
+        return _ended(error, EXIT_FAILED)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Who read our output has had enough.
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def _ended(error: Exception, status: int) -> int:
+    sys.stderr.write(f"✗ {error}\n")
+    return status
+
+
+if __name__ == "__main__":
+    main()

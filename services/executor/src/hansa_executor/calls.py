@@ -1,0 +1,184 @@
+"""Runs eth_call and eth_estimateGas behind the kernel's miss protocol, within a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+import hansa_kernel
+from hansa.packing import chunks
+from hansa.v1 import executor_pb2, statedb_pb2, statedb_pb2_grpc, types_pb2
+from hansa_kernel import BlockEnv, Header, KernelInputError, Need, Spec, StateCache
+
+from hansa_executor import limits, metrics
+from hansa_executor.errors import BlockUnknown, CallTimedOut, ParentUnknown, RequestInvalid, StateDbAway
+from hansa_executor.heads import Heads
+from hansa_executor.reads import StateReads
+
+T = TypeVar("T")
+
+_STATUS = {
+    "success": executor_pb2.CALL_STATUS_SUCCESS,
+    "revert": executor_pb2.CALL_STATUS_REVERT,
+    "halt": executor_pb2.CALL_STATUS_HALT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Settings of calls."""
+
+    timeout_ms: int
+    gas_max: int
+
+
+class CallExecutor:
+    """Runs calls on committed blocks and on the next one."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        cache: StateCache,
+        stub: statedb_pb2_grpc.StateDbStub,
+        reads: StateReads,
+        heads: Heads,
+        pool: Executor,
+        call_limits: CallLimits,
+    ) -> None:
+        self._spec = spec
+        self._cache = cache
+        self._stub = stub
+        self._reads = reads
+        self._heads = heads
+        self._pool = pool
+        self._limits = call_limits
+
+    async def call(self, request: executor_pb2.CallRequest) -> executor_pb2.CallResponse:
+        """Raises the errors of `errors.py`; a revert is an answer."""
+        started = time.perf_counter()
+        _check(request)
+        block_hash, header = await self._block(request.block)
+        pending = request.block.WhichOneof("block") == "tag" and request.block.tag == types_pb2.BLOCK_TAG_PENDING
+        try:
+            env = self._next_env(header, block_hash) if pending else BlockEnv.from_header(header)
+            job = self._job(request, env, block_hash)
+            result = await self._run(job, block_hash)
+        except KernelInputError as error:
+            raise RequestInvalid(error.field, error.expected, error.got) from error
+        metrics.CALL_SECONDS.labels(kind="estimate" if request.estimate else "call").observe(
+            time.perf_counter() - started
+        )
+        return executor_pb2.CallResponse(
+            status=_STATUS[result.status],
+            output=result.output,
+            gas_used=result.gas_used,
+            error=result.error,
+            estimate=result.estimate or 0,
+        )
+
+    async def _block(self, selector: types_pb2.BlockSelector) -> tuple[bytes, bytes]:
+        """(hash, header) of the block whose state is called. Raises `BlockUnknown`, `StateDbAway`."""
+        kind = selector.WhichOneof("block")
+        newest = kind is None or (kind == "tag" and selector.tag != types_pb2.BLOCK_TAG_EARLIEST)
+        if newest and self._heads.connected:
+            return self._heads.hash, self._heads.header
+        try:
+            answer = await self._stub.GetBlocks(
+                statedb_pb2.GetBlocksRequest(selector=selector),
+                timeout=limits.HEADER_TIMEOUT_SECONDS,
+                wait_for_ready=True,
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
+                raise RequestInvalid("block", "a block", error.details() or "") from error
+            raise StateDbAway("statedb does not answer") from error
+        if not answer.blocks:
+            raise BlockUnknown(selector.hash.hex() if kind == "hash" else str(selector.number))
+        return answer.blocks[0].hash, answer.blocks[0].header
+
+    def _next_env(self, head: bytes, head_hash: bytes) -> BlockEnv:
+        """The block after the head, as far as it is known: the next proposer may choose other values."""
+        header = Header.decode(head)
+        return BlockEnv(
+            parent_hash=head_hash,
+            number=header.number + 1,
+            timestamp=max(int(time.time()), header.timestamp),
+            gas_limit=header.gas_limit,
+            base_fee_per_gas=self._spec.next_base_fee(head),
+            beneficiary=header.beneficiary,
+            prev_randao=header.mix_hash,
+            parent_beacon_block_root=header.parent_beacon_block_root or bytes(32),
+        )
+
+    def _job(self, request: executor_pb2.CallRequest, env: BlockEnv, block_hash: bytes) -> hansa_kernel.CallJob:
+        return hansa_kernel.CallJob(
+            self._spec,
+            env,
+            sender=getattr(request, "from") or bytes(20),
+            to=request.to or None,
+            gas=min(request.gas or self._limits.gas_max, self._limits.gas_max),
+            gas_price=_number(request.gas_price),
+            max_fee_per_gas=_number(request.max_fee_per_gas),
+            max_priority_fee_per_gas=_number(request.max_priority_fee_per_gas),
+            value_wei=_number(request.value) or 0,
+            data=request.data,
+            nonce=request.nonce if request.HasField("nonce") else None,
+            access_list=[(entry.address, chunks(entry.slots, 32)) for entry in request.access_list],
+            authorizations=request.authorizations,
+            state_overrides=request.state_overrides,
+            block_overrides=request.block_overrides,
+            cache=self._cache,
+            parent_hash=block_hash,
+            estimate=request.estimate,
+        )
+
+    async def _run(self, job: hansa_kernel.CallJob, block_hash: bytes) -> hansa_kernel.CallResult:
+        try:
+            return await asyncio.wait_for(self._steps(job, block_hash), self._limits.timeout_ms / 1000)
+        except (TimeoutError, hansa_kernel.Cancelled) as error:
+            raise CallTimedOut(self._limits.timeout_ms) from error
+        except ParentUnknown as error:
+            raise BlockUnknown(block_hash.hex()) from error
+        finally:
+            job.cancel()  # a step that still runs in its thread ends soon
+
+    async def _steps(self, job: hansa_kernel.CallJob, block_hash: bytes) -> hansa_kernel.CallResult:
+        step = await self._in_pool(job.step)
+        while not isinstance(step, hansa_kernel.CallResult):
+            if isinstance(step, Need):
+                metrics.ROUNDS.inc()
+                step = await self._in_pool(job.step, await self._reads.values(step, block_hash))
+            else:
+                step = await self._in_pool(job.step)
+        return step
+
+    async def _in_pool(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+
+def _check(request: executor_pb2.CallRequest) -> None:
+    """Raises `RequestInvalid` for wrong lengths."""
+    for field, value in (("from", getattr(request, "from")), ("to", request.to)):
+        if len(value) not in (0, 20):
+            raise RequestInvalid(field, "20 bytes", f"{len(value)} bytes")
+    for field in ("gas_price", "max_fee_per_gas", "max_priority_fee_per_gas", "value"):
+        if len(getattr(request, field)) not in (0, 32):
+            raise RequestInvalid(field, "32 bytes", f"{len(getattr(request, field))} bytes")
+    for entry in request.access_list:
+        if len(entry.address) != 20 or len(entry.slots) % 32:
+            raise RequestInvalid(
+                "access_list", "20-byte addresses, 32-byte slots", f"{len(entry.address)}, {len(entry.slots)}"
+            )
+    if request.block.WhichOneof("block") == "hash" and len(request.block.hash) != 32:
+        raise RequestInvalid("block.hash", "32 bytes", f"{len(request.block.hash)} bytes")
+    if len(request.data) > limits.CALL_DATA_BYTES_MAX:
+        raise RequestInvalid("data", f"at most {limits.CALL_DATA_BYTES_MAX} bytes", f"{len(request.data)} bytes")
+
+
+def _number(word: bytes) -> int | None:
+    return int.from_bytes(word, "big") if word else None

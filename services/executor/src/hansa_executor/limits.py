@@ -1,0 +1,46 @@
+"""Every bound of the executor, with its reason."""
+
+BLOCKS_WAITING_MAX = 16
+"""Blocks that wait for the block worker: consensus has at most a pipeline of a few, sync one; more is a fault."""
+
+CALLS_WAITING_MAX = 256
+"""Calls that wait for a call worker; with 2 workers and 1 ms a call that is 128 ms, beyond it refusing is kinder."""
+
+TRANSACTIONS_MAX = 10_000
+"""Transactions of one block, as the kernel's decoder takes them in one batch."""
+
+OVERLAYS_MAX = 64
+"""Staged blocks in the cache, as many as statedb keeps."""
+
+READ_ATTEMPTS_MAX = 8
+"""How often one round of reads is tried on a fresh stream before the job fails: statedb may be restarting."""
+
+READ_TIMEOUT_SECONDS = 10.0
+"""Longest wait for one round of reads."""
+
+READS_PENDING_MAX = 64
+"""Rounds that wait for an answer on one stream: a job has one at a time, so this is above the call workers' number."""
+
+BACKOFF_SECONDS_MIN = 0.05
+"""First pause before something is tried again."""
+
+BACKOFF_SECONDS_MAX = 1.0
+"""Longest pause before something is tried again."""
+
+STAGE_TIMEOUT_SECONDS = 30.0
+"""Longest time of one Stage: root of a full block on a slow disk, with a restart of statedb in between."""
+
+STAGE_ATTEMPTS_MAX = 8
+"""How often Stage is sent again while statedb is away; the same block gives the same answer."""
+
+HEADER_TIMEOUT_SECONDS = 5.0
+"""Longest wait for the header that a call needs."""
+
+CALL_DATA_BYTES_MAX = 4 << 20
+"""Input of one call: as large as what the API lets in."""
+
+CALL_OUTPUT_BYTES_MAX = 32 << 20
+"""Output of one call, half of the largest message between services."""
+
+STOP_SECONDS = 5
+"""How long running requests may finish when the service stops."""

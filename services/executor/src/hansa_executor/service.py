@@ -1,0 +1,84 @@
+"""The executor service: one cache, two worker kinds, one stream of reads for each."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from hansa.rpc import add_health, bind, channel, new_server, set_serving
+from hansa.service import Check, Service, ServiceContext
+from hansa.v1 import executor_pb2_grpc, statedb_pb2_grpc
+from hansa_kernel import StateCache
+
+from hansa_executor import limits
+from hansa_executor.blocks import BlockExecutor
+from hansa_executor.calls import CallExecutor, CallLimits
+from hansa_executor.heads import Heads
+from hansa_executor.reads import StateReads
+from hansa_executor.servicer import ExecutorServicer
+
+GRPC_NAME = "hansa.v1.Executor"
+
+
+class ExecutorService:
+    """Runs blocks and calls on this member's statedb; statedb may come up later, and come and go."""
+
+    name = "executor"
+
+    def __init__(self, context: ServiceContext) -> None:
+        self.port = 0  # the bound port, once started
+        self._context = context
+        self._server: grpc.aio.Server | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._heads: Heads | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._reads: list[StateReads] = []
+        self._pools: list[ThreadPoolExecutor] = []
+
+    async def start(self) -> None:
+        """Serve. Raises `PortTaken`."""
+        settings, spec = self._context.settings, self._context.chain.kernel
+        workers = settings.executor.call_workers
+        self._channel = channel(settings.addresses.statedb)
+        stub = statedb_pb2_grpc.StateDbStub(self._channel)
+        cache = StateCache(entries_max=settings.executor.cache_entries, overlays_max=limits.OVERLAYS_MAX)
+        self._heads = Heads(stub, cache)
+        self._reads = [StateReads(stub, "blocks"), StateReads(stub, "calls")]
+        self._pools = [ThreadPoolExecutor(1, "executor-block"), ThreadPoolExecutor(workers, "executor-call")]
+        blocks = BlockExecutor(spec, cache, stub, self._reads[0], self._pools[0])
+        call_limits = CallLimits(settings.executor.call_timeout_ms, settings.executor.call_gas_max)
+        calls = CallExecutor(spec, cache, stub, self._reads[1], self._heads, self._pools[1], call_limits)
+        self._server = new_server()
+        executor_pb2_grpc.add_ExecutorServicer_to_server(
+            ExecutorServicer(blocks, calls, call_workers=workers), self._server
+        )
+        health = add_health(self._server, GRPC_NAME)
+        self.port = bind(self._server, settings.executor.host, settings.executor.port)
+        self._following = self._context.spawn(self._heads.follow(), "executor heads")
+        await self._server.start()
+        await set_serving(health, GRPC_NAME)
+
+    async def stop(self) -> None:
+        """Let running requests end."""
+        if self._server is not None:
+            await self._server.stop(limits.STOP_SECONDS)
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        for reads in self._reads:
+            await reads.close()
+        for pool in self._pools:
+            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+        if self._channel is not None:
+            await self._channel.close(None)
+
+    def checks(self) -> Sequence[Check]:
+        """Whether statedb answers."""
+        heads = self._heads
+        connected = heads is not None and heads.connected
+        return (Check("statedb", connected, str(heads.number) if heads and connected else "away", "connected"),)
+
+
+def create(context: ServiceContext) -> Service:
+    """Factory of the entry point `hansa.services`."""
+    return ExecutorService(context)

@@ -1,0 +1,127 @@
+"""Log filters and Merkle proofs over committed blocks. Functions block: call from worker threads."""
+
+from dataclasses import dataclass
+
+import hansa_kernel
+from hansa.packing import chunks, unpack
+from hansa_kernel import CorruptState, Header, KernelInputError, ProofJob, ProofResult
+
+from hansa_statedb import limits, metrics
+from hansa_statedb.chain import Chain, Parts
+from hansa_statedb.core.layout import ADDRESS_BYTES, HASH_BYTES, u64
+from hansa_statedb.core.overlays import View
+from hansa_statedb.core.postings import candidate_blocks, filter_groups
+from hansa_statedb.errors import Pruned, RequestInvalid, StoreFailed
+
+_LOG_PARTS = Parts(hashes=True, receipts=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """Heights are inclusive."""
+
+    start: int
+    end: int
+    addresses: bytes  # 20 bytes each
+    topics: tuple[bytes, ...]  # each 32-byte alternatives, empty = any
+    results_max: int
+
+    def check(self) -> None:
+        """Raises `RequestInvalid`."""
+        if self.start > self.end:
+            raise RequestInvalid("from", f"at most to ({self.end})", str(self.start))
+        if len(self.topics) > limits.LOG_TOPICS_MAX:
+            raise RequestInvalid("topics", f"at most {limits.LOG_TOPICS_MAX} positions", str(len(self.topics)))
+        for field, array, width in (
+            ("addresses", self.addresses, ADDRESS_BYTES),
+            *(("topics", topic, HASH_BYTES) for topic in self.topics),
+        ):
+            if len(array) % width:
+                raise RequestInvalid(field, f"{width} bytes each", f"{len(array)} bytes")
+        terms = len(self.addresses) // ADDRESS_BYTES + sum(len(topic) // HASH_BYTES for topic in self.topics)
+        if terms > limits.LOG_TERMS_MAX:
+            raise RequestInvalid("filter", f"at most {limits.LOG_TERMS_MAX} addresses and topics", str(terms))
+
+
+@dataclass(frozen=True, slots=True)
+class LogAnswer:
+    """Logs as a JSON array, or how far they would fit."""
+
+    json: bytes
+    count: int
+    fits_to: int | None = None  # set: more match than wanted
+
+
+def find_logs(chain: Chain, wanted: LogFilter) -> LogAnswer:
+    """Logs of committed blocks that match; reads the receipts of blocks in which every condition has a posting."""
+    wanted.check()
+    limit = min(wanted.results_max or limits.LOG_RESULTS_MAX, limits.LOG_RESULTS_MAX)
+    end = min(wanted.end, chain.head.number)
+    groups = filter_groups(
+        chunks(wanted.addresses, ADDRESS_BYTES), [chunks(position, HASH_BYTES) for position in wanted.topics]
+    )
+
+    def seek(term: bytes, height: int) -> int | None:
+        (entry,) = chain.store.first_from("logs", [(term, u64(height))])
+        return None if entry is None else int.from_bytes(entry[0][-8:], "big")
+
+    found: list[bytes] = []
+    count = 0
+    for number in candidate_blocks(groups, wanted.start, end, seek):
+        (block,) = chain.blocks([number], _LOG_PARTS)
+        metrics.LOG_BLOCKS_READ.inc()
+        here, array = hansa_kernel.logs_json(
+            block.header,
+            block.hashes,
+            block.receipts,
+            addresses=wanted.addresses,
+            topics=wanted.topics,
+            limit=limit - count + 1,
+        )
+        if count + here > limit:
+            return LogAnswer(b"", 0, number - 1)
+        if here:
+            found.append(array[1:-1])
+            count += here
+    return LogAnswer(b"[" + b",".join(found) + b"]", count)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An account with proofs."""
+
+    block_hash: bytes
+    state_root: bytes
+    account: bytes  # 105-byte record
+    account_proof: list[bytes]
+    slots: list[tuple[bytes, bytes, list[bytes]]]  # slot, 32-byte value, proof
+
+
+def prove(chain: Chain, number: int, address: bytes, slots: bytes) -> Proof:
+    """Proof at a committed height. Raises `RequestInvalid`, `Pruned`."""
+    if len(address) != ADDRESS_BYTES:
+        raise RequestInvalid("address", "20 bytes", f"{len(address)} bytes")
+    if len(slots) % HASH_BYTES or len(slots) // HASH_BYTES > limits.PROOF_SLOTS_MAX:
+        raise RequestInvalid("slots", f"at most {limits.PROOF_SLOTS_MAX} of 32 bytes", f"{len(slots)} bytes")
+    if number < chain.earliest_proof():
+        raise Pruned(number, chain.earliest_proof())
+    (block,) = chain.blocks([number], Parts())
+    state_root = Header.decode(block.header).state_root
+    view = View((), number, block.hash)
+    (account,) = chain.reader.accounts(view, [address])
+    keys = chunks(slots, HASH_BYTES)
+    values = chain.reader.slots(view, [address + key for key in keys])
+    try:
+        job = ProofJob(state_root, address, slots, storage_root=account[41:73])
+        step = job.step()
+        while not isinstance(step, ProofResult):
+            step = job.step(chain.reader.nodes(view, unpack(step.paths)))
+    except KernelInputError as error:
+        raise RequestInvalid(error.field, error.expected, error.got) from error
+    except CorruptState as error:
+        if number < chain.earliest_proof():  # pruned while we read
+            raise Pruned(number, chain.earliest_proof()) from error
+        raise StoreFailed(f"{chain.store.folder}: trie node {error.path.hex()} is damaged: {error}") from error
+    return Proof(
+        block.hash, state_root, account, step.account_proof, list(zip(keys, values, step.storage_proofs, strict=True))
+    )

@@ -1,0 +1,365 @@
+"""The gRPC border of statedb: contracts to calls in worker threads, errors to status codes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+import structlog
+from hansa.packing import chunks, pack
+from hansa.rpc import abort
+from hansa.v1 import statedb_pb2, statedb_pb2_grpc, types_pb2
+from hansa_kernel import EMPTY_CODE_HASH
+
+from hansa_statedb import errors, limits, metrics
+from hansa_statedb.chain import Chain, Parts, check_hash
+from hansa_statedb.core.layout import ACCOUNT_BYTES, ADDRESS_BYTES, HASH_BYTES, SLOT_KEY_BYTES
+from hansa_statedb.core.overlays import StoredBlock
+from hansa_statedb.queries import LogFilter, find_logs, prove
+from hansa_statedb.staging import ExecutedBlock
+
+T = TypeVar("T")
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_STATUS: dict[type[errors.StateDbError], tuple[grpc.StatusCode, str]] = {
+    errors.RequestInvalid: (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID"),
+    errors.BlockUnknown: (grpc.StatusCode.NOT_FOUND, "BLOCK_UNKNOWN"),
+    errors.ParentUnknown: (grpc.StatusCode.FAILED_PRECONDITION, "PARENT_UNKNOWN"),
+    errors.HashMismatch: (grpc.StatusCode.FAILED_PRECONDITION, "HASH_MISMATCH"),
+    errors.NotStaged: (grpc.StatusCode.NOT_FOUND, "NOT_STAGED"),
+    errors.NotChildOfHead: (grpc.StatusCode.FAILED_PRECONDITION, "NOT_CHILD_OF_HEAD"),
+    errors.StagedFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "STAGED_FULL"),
+    errors.Pruned: (grpc.StatusCode.NOT_FOUND, "PRUNED"),
+}
+
+
+class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
+    """Serves one chain in the running loop. `failed` is told when the store fails: then the process ends."""
+
+    def __init__(self, chain: Chain, failed: Callable[[BaseException], None]) -> None:
+        self._chain = chain
+        self._failed = failed
+        self._readers = ThreadPoolExecutor(limits.READ_THREADS, "statedb-read")
+        self._stagers = ThreadPoolExecutor(limits.STAGE_THREADS, "statedb-stage")
+        self._writer = ThreadPoolExecutor(1, "statedb-commit")  # one: commits are serial
+        self._commits_waiting = 0
+        self._read_streams = 0
+        self._head_streams = 0
+        self._loop = asyncio.get_running_loop()
+        self._head_moved = asyncio.Event()  # replaced at every commit, so that each waiter wakes once
+
+    def close(self) -> None:
+        """Wait for running work, at most a block's; no calls come any more."""
+        for pool in (self._writer, self._stagers, self._readers):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    # --- reads ---
+
+    async def Read(
+        self, request_iterator: AsyncIterator[statedb_pb2.ReadRequest], context: Context
+    ) -> AsyncIterator[statedb_pb2.ReadResponse]:
+        if self._read_streams >= limits.READ_STREAMS_MAX:
+            await _full(context, "READ_STREAMS_FULL", limits.READ_STREAMS_MAX)
+        self._read_streams += 1
+        try:
+            async for request in request_iterator:
+                yield await self._run(self._readers, self._read, request)
+        finally:
+            self._read_streams -= 1
+
+    def _read(self, request: statedb_pb2.ReadRequest) -> statedb_pb2.ReadResponse:
+        started = time.perf_counter()
+        try:
+            return self._values(request)
+        except errors.BlockUnknown as error:
+            metrics.REFUSED.labels(reason="unknown_block").inc()
+            return statedb_pb2.ReadResponse(id=request.id, error="unknown_block", error_message=str(error))
+        except errors.RequestInvalid as error:
+            metrics.REFUSED.labels(reason="bad_request").inc()
+            return statedb_pb2.ReadResponse(id=request.id, error="bad_request", error_message=str(error))
+        finally:
+            metrics.READ_BATCH_SECONDS.observe(time.perf_counter() - started)
+
+    def _values(self, request: statedb_pb2.ReadRequest) -> statedb_pb2.ReadResponse:
+        addresses = _split("accounts", request.accounts, ADDRESS_BYTES)
+        slots = _split("slots", request.slots, SLOT_KEY_BYTES)
+        codes = _split("codes", request.codes, HASH_BYTES)
+        numbers = [int.from_bytes(number, "big") for number in _split("blocks", request.blocks, 8)]
+        keys = len(addresses) + len(slots) + len(codes) + len(numbers)
+        if keys > limits.READ_KEYS_MAX:
+            raise errors.RequestInvalid("read", f"at most {limits.READ_KEYS_MAX} keys", str(keys))
+        metrics.READ_KEYS.inc(keys)
+        if request.block_hash:
+            check_hash("block_hash", request.block_hash)
+        reader = self._chain.reader
+        view = self._chain.view(request.block_hash)
+        answer = statedb_pb2.ReadResponse(id=request.id)
+        if addresses:
+            records = reader.accounts(view, addresses)
+            answer.accounts = b"".join(records)
+            if request.with_code:
+                wanted = dict.fromkeys(
+                    record[73:ACCOUNT_BYTES] for record in records if record[0] and record[73:] != EMPTY_CODE_HASH
+                )
+                answer.account_codes = pack(reader.codes(view, list(wanted)))
+        if slots:
+            answer.slots = b"".join(reader.slots(view, slots))
+        if codes:
+            answer.codes = pack(reader.codes(view, codes))
+        if numbers:
+            answer.blocks = b"".join(reader.block_hashes(view, numbers))
+        return answer
+
+    # --- stage and commit ---
+
+    async def Stage(self, request: statedb_pb2.StageRequest, context: Context) -> statedb_pb2.StageResponse:
+        block = ExecutedBlock(
+            request.parent_hash,
+            request.header_template,
+            request.transactions,
+            request.senders,
+            request.hashes,
+            request.write_set,
+            request.receipts,
+            request.expected_hash,
+        )
+        started = time.perf_counter()
+        staged, root_us = await self._checked(context, self._stagers, self._chain.stage, block)
+        metrics.STAGE_SECONDS.observe(time.perf_counter() - started)
+        if root_us:
+            metrics.ROOT_SECONDS.observe(root_us / 1e6)
+        return statedb_pb2.StageResponse(hash=staged.hash, header=staged.header, root_us=root_us)
+
+    async def Commit(self, request: statedb_pb2.CommitRequest, context: Context) -> statedb_pb2.CommitResponse:
+        if self._commits_waiting >= limits.COMMIT_QUEUE_MAX:
+            await _full(context, "COMMITS_FULL", limits.COMMIT_QUEUE_MAX)
+        self._commits_waiting += 1
+        try:
+            head = await self._checked(context, self._writer, self._commit, request)
+        finally:
+            self._commits_waiting -= 1
+        return statedb_pb2.CommitResponse(head=self._head(head))
+
+    def _commit(self, request: statedb_pb2.CommitRequest) -> StoredBlock:
+        check_hash("block_hash", request.block_hash)
+        certificate = b""
+        if request.HasField("certificate"):
+            if request.certificate.to_hash != request.block_hash:
+                raise errors.RequestInvalid(
+                    "certificate.to_hash", request.block_hash.hex(), request.certificate.to_hash.hex()
+                )
+            certificate = request.certificate.SerializeToString()
+        before = self._chain.head.number
+        started = time.perf_counter()
+        head = self._chain.commit(request.block_hash, certificate)
+        if head.number != before:
+            metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
+            self._loop.call_soon_threadsafe(self._announce)
+        return head
+
+    # --- blocks ---
+
+    async def GetHead(self, request: statedb_pb2.GetHeadRequest, context: Context) -> statedb_pb2.GetHeadResponse:
+        return statedb_pb2.GetHeadResponse(head=self._head(self._chain.head))
+
+    async def StreamHeads(
+        self, request: statedb_pb2.StreamHeadsRequest, context: Context
+    ) -> AsyncIterator[statedb_pb2.StreamHeadsResponse]:
+        # Nothing is queued per subscriber: each reads the next height when gRPC's flow control lets it send again.
+        if self._head_streams >= limits.HEAD_STREAMS_MAX:
+            await _full(context, "HEAD_STREAMS_FULL", limits.HEAD_STREAMS_MAX)
+        self._head_streams += 1
+        metrics.HEAD_STREAMS.set(self._head_streams)
+        parts = _parts(request.parts)
+        following = getattr(request, "from") or self._chain.head.number + 1
+        try:
+            while True:
+                moved = self._head_moved
+                while following <= self._chain.head.number:
+                    for block in await self._run(self._readers, self._chain.blocks, [following], parts):
+                        yield statedb_pb2.StreamHeadsResponse(block=_block(block))
+                    following += 1
+                await moved.wait()
+        finally:
+            self._head_streams -= 1
+            metrics.HEAD_STREAMS.set(self._head_streams)
+
+    async def GetBlocks(self, request: statedb_pb2.GetBlocksRequest, context: Context) -> statedb_pb2.GetBlocksResponse:
+        return await self._checked(context, self._readers, self._get_blocks, request)
+
+    def _get_blocks(self, request: statedb_pb2.GetBlocksRequest) -> statedb_pb2.GetBlocksResponse:
+        parts = _parts(request.parts)
+        bytes_max = min(request.bytes_max or limits.BLOCKS_BYTES_MAX, limits.BLOCKS_BYTES_MAX)
+        answer = statedb_pb2.GetBlocksResponse()
+        size = 0
+        for block in self._wanted_blocks(request, parts):
+            message = _block(block)
+            size += message.ByteSize()
+            if answer.blocks and size > bytes_max:
+                break
+            answer.blocks.append(message)
+        return answer
+
+    def _wanted_blocks(self, request: statedb_pb2.GetBlocksRequest, parts: Parts) -> Iterable[StoredBlock]:
+        if request.hashes:
+            hashes = _split("hashes", request.hashes, HASH_BYTES)
+            if len(hashes) > limits.HASHES_MAX:
+                raise errors.RequestInvalid("hashes", f"at most {limits.HASHES_MAX}", str(len(hashes)))
+            return (block for found in hashes if (block := self._chain.block_by_hash(found, parts)) is not None)
+        if request.HasField("selector"):
+            if request.selector.WhichOneof("block") == "hash":
+                block = self._chain.block_by_hash(check_hash("hash", request.selector.hash), parts)
+                return [] if block is None else [block]
+            return self._chain.blocks([self._number(request.selector)], parts)
+        first = getattr(request, "from")
+        last = min(first + min(request.count, limits.BLOCKS_MAX) - 1, self._chain.head.number)
+        return (block for number in range(first, last + 1) for block in self._chain.blocks([number], parts))
+
+    async def FindTransactions(
+        self, request: statedb_pb2.FindTransactionsRequest, context: Context
+    ) -> statedb_pb2.FindTransactionsResponse:
+        return await self._checked(context, self._readers, self._find, request)
+
+    def _find(self, request: statedb_pb2.FindTransactionsRequest) -> statedb_pb2.FindTransactionsResponse:
+        answer = statedb_pb2.FindTransactionsResponse()
+        if request.sender:
+            if len(request.sender) != ADDRESS_BYTES:
+                raise errors.RequestInvalid("sender", "20 bytes", f"{len(request.sender)} bytes")
+            found = self._chain.find_by_nonce(request.sender, request.nonce)
+            if found is None:
+                answer.places.add()
+            else:
+                answer.places.add(found=True, block_number=found[0], index=found[1], hash=found[2])
+            return answer
+        hashes = _split("hashes", request.hashes, HASH_BYTES)
+        if len(hashes) > limits.HASHES_MAX:
+            raise errors.RequestInvalid("hashes", f"at most {limits.HASHES_MAX}", str(len(hashes)))
+        for wanted, place in zip(hashes, self._chain.find(hashes), strict=True):
+            if place is None:
+                answer.places.add(hash=wanted)
+            else:
+                answer.places.add(found=True, block_number=place[0], index=place[1], hash=wanted)
+        return answer
+
+    # --- logs and proofs ---
+
+    async def GetLogs(self, request: statedb_pb2.GetLogsRequest, context: Context) -> statedb_pb2.GetLogsResponse:
+        wanted = LogFilter(
+            getattr(request, "from"), request.to, request.addresses, tuple(request.topics), request.results_max
+        )
+        found = await self._checked(context, self._readers, find_logs, self._chain, wanted)
+        if found.fits_to is not None:
+            return statedb_pb2.GetLogsResponse(truncated=True, fits_to=max(found.fits_to, 0))
+        return statedb_pb2.GetLogsResponse(logs_json=found.json, count=found.count)
+
+    async def GetProof(self, request: statedb_pb2.GetProofRequest, context: Context) -> statedb_pb2.GetProofResponse:
+        return await self._checked(context, self._readers, self._prove, request)
+
+    def _prove(self, request: statedb_pb2.GetProofRequest) -> statedb_pb2.GetProofResponse:
+        number = self._number(request.block)
+        if number > self._chain.head.number:
+            raise errors.BlockUnknown(str(number))
+        proof = prove(self._chain, number, request.address, request.slots)
+        return statedb_pb2.GetProofResponse(
+            block_hash=proof.block_hash,
+            state_root=proof.state_root,
+            account=proof.account,
+            account_proof=proof.account_proof,
+            slots=[statedb_pb2.SlotProof(slot=slot, value=value, proof=nodes) for slot, value, nodes in proof.slots],
+        )
+
+    # --- inside ---
+
+    def _number(self, selector: types_pb2.BlockSelector) -> int:
+        """Height of a committed block; may lie above the head."""
+        match selector.WhichOneof("block"):
+            case "number":
+                return int(selector.number)
+            case "hash":
+                found = self._chain.block_by_hash(check_hash("hash", selector.hash), Parts())
+                if found is None:
+                    raise errors.BlockUnknown(selector.hash.hex())
+                return found.number
+            case "tag" if selector.tag == types_pb2.BLOCK_TAG_EARLIEST:
+                return 0
+        return self._chain.head.number
+
+    def _head(self, head: StoredBlock) -> types_pb2.Head:
+        return types_pb2.Head(
+            number=head.number,
+            hash=head.hash,
+            header=head.header,
+            certificate=_certificate(head.certificate),
+            genesis_hash=self._chain.rules.genesis_hash,
+            earliest=0,
+            earliest_proof=self._chain.earliest_proof(),
+        )
+
+    def _announce(self) -> None:
+        moved, self._head_moved = self._head_moved, asyncio.Event()
+        moved.set()
+
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
+        except errors.StoreFailed as error:
+            structlog.get_logger().error("store_failed", error=str(error))
+            self._failed(error)
+            raise
+
+    async def _checked(self, context: Context, pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return await self._run(pool, work, *arguments)
+        except errors.StoreFailed as error:
+            await abort(context, grpc.StatusCode.INTERNAL, "STORE_FAILED", str(error))
+        except errors.StateDbError as error:
+            await _refuse(context, error)
+
+
+async def _refuse(context: Context, error: errors.StateDbError) -> NoReturn:
+    code, reason = _STATUS[type(error)]
+    metrics.REFUSED.labels(reason=reason.lower()).inc()
+    details: dict[str, str] = {}
+    if isinstance(error, errors.HashMismatch):
+        details = {"hash": error.got.hex(), "state_root": error.state_root.hex()}
+    elif isinstance(error, errors.Pruned):
+        details = {"earliest": str(error.earliest)}
+    elif isinstance(error, errors.RequestInvalid):
+        details = {"field": error.field}
+    await abort(context, code, reason, str(error), details)
+
+
+async def _full(context: Context, reason: str, limit: int) -> NoReturn:
+    metrics.REFUSED.labels(reason=reason.lower()).inc()
+    await abort(
+        context, grpc.StatusCode.RESOURCE_EXHAUSTED, reason, f"there are {limit} already", {"limit": str(limit)}
+    )
+
+
+def _split(field: str, array: bytes, width: int) -> list[bytes]:
+    try:
+        return chunks(array, width)
+    except ValueError as error:
+        raise errors.RequestInvalid(field, f"{width} bytes each", f"{len(array)} bytes") from error
+
+
+def _parts(parts: statedb_pb2.BlockParts) -> Parts:
+    return Parts(parts.transactions, parts.hashes, parts.receipts, parts.certificate)
+
+
+def _certificate(serialised: bytes) -> types_pb2.Certificate | None:
+    return types_pb2.Certificate.FromString(serialised) if serialised else None
+
+
+def _block(block: StoredBlock) -> types_pb2.Block:
+    return types_pb2.Block(
+        hash=block.hash,
+        header=block.header,
+        transactions=block.transactions,
+        senders=block.senders,
+        hashes=block.hashes,
+        receipts=block.receipts,
+        certificate=_certificate(block.certificate),
+    )

@@ -1,16 +1,18 @@
 //! The pool at the border: a mutex, and the interpreter lock released around it.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
+use serde_json::Value;
 
 use super::base::{detached_checked, input_error};
 use super::spec::PySpec;
 use super::tx::{PyTxBatch, verdicts};
 use crate::error::{InputError, InputResult};
 use crate::pack;
+use crate::tx::{Decoded, pending_json};
 use crate::txpool::{NextBlock, PayloadLimits, PoolConfig, TxPool, read_accounts};
 
 /// The pool of one member's shard.
@@ -157,15 +159,18 @@ impl PyTxPool {
     }
 
     fn content_json<'py>(&self, py: Python<'py>, sender: Option<&[u8]>, limit: usize) -> PyResult<Bound<'py, PyBytes>> {
-        let json = self.with(py, |pool| {
+        let content = self.with(py, |pool| {
             let sender = sender.map(|sender| address_of("sender", sender)).transpose()?;
-            Ok(pool.content_json(sender.as_ref(), limit).to_string())
+            Ok(pool.content(sender.as_ref(), limit))
         })?;
+        let json = detached_checked(py, || Ok(content.to_json().to_string()))?;
         Ok(PyBytes::new(py, json.as_bytes()))
     }
 
     fn transactions_json<'py>(&self, py: Python<'py>, hashes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        let json = self.with(py, |pool| Ok(pool.transactions_json(&hashes_of("hashes", hashes)?).to_string()))?;
+        let found = self.with(py, |pool| Ok(pool.find(&hashes_of("hashes", hashes)?)))?;
+        let object = |tx: &Option<Arc<Decoded>>| tx.as_deref().map_or(Value::Null, pending_json);
+        let json = detached_checked(py, || Ok(found.iter().map(object).collect::<Value>().to_string()))?;
         Ok(PyBytes::new(py, json.as_bytes()))
     }
 }

@@ -1,46 +1,73 @@
-//! The pool as Ethereum JSON.
+//! The pool's contents, taken out so that the slow part, writing JSON, happens beside the pool.
 
-use alloy_primitives::{Address, B256};
+use std::sync::Arc;
+
+use alloy_primitives::Address;
 use serde_json::{Map, Value};
 
 use super::TxPool;
 use super::lane::{Held, Lane};
-use crate::tx::pending_json;
+use crate::tx::{Decoded, pending_json};
+
+/// Transactions by sender (ascending) and nonce (ascending).
+type Groups = Vec<(Address, Vec<(u64, Arc<Decoded>)>)>;
+
+/// What `txpool_content` shows.
+#[derive(Debug, Default)]
+pub struct Content {
+    pub executable: Groups,
+    pub gapped: Groups,
+}
 
 impl TxPool {
-    /// `txpool_content` (all senders, ascending) or `txpool_contentFrom` (one) in the shape
-    /// `{"pending": {address: {nonce: tx}}, "queued": {...}}`, at most `limit` transactions, executable ones first.
+    /// Contents of all senders or of one, at most `limit` transactions, executable ones first.
     #[must_use]
-    pub fn content_json(&self, sender: Option<&Address>, limit: usize) -> Value {
+    pub fn content(&self, sender: Option<&Address>, limit: usize) -> Content {
         let mut lanes: Vec<&Lane> = match sender {
             Some(sender) => self.by_sender.get(sender).map(|index| &self.lanes[*index]).into_iter().collect(),
             None => self.by_sender.values().map(|index| &self.lanes[*index]).collect(),
         };
         lanes.sort_unstable_by_key(|lane| lane.sender);
         let mut left = limit;
-        let pending = group(&lanes, &mut left, |lane| lane.run.iter().collect());
-        let queued = group(&lanes, &mut left, |lane| lane.rest.iter().collect());
-        Value::Object(Map::from_iter([("pending".to_owned(), pending), ("queued".to_owned(), queued)]))
-    }
-
-    /// Array of pending transaction objects, null where unknown.
-    #[must_use]
-    pub fn transactions_json(&self, hashes: &[B256]) -> Value {
-        hashes.iter().map(|hash| self.held(hash).map_or(Value::Null, |held| pending_json(&held.tx))).collect()
+        let executable = groups(&lanes, &mut left, |lane| lane.run.iter());
+        Content { executable, gapped: groups(&lanes, &mut left, |lane| lane.rest.iter()) }
     }
 }
 
-fn group<'a>(lanes: &[&'a Lane], left: &mut usize, of: impl Fn(&'a Lane) -> Vec<&'a Held>) -> Value {
-    let mut groups = Map::new();
+impl Content {
+    /// `{"pending": {address: {nonce: tx}}, "queued": {...}}`, addresses with checksum, nonces decimal, as geth has it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let object = |groups: &Groups| {
+            let group = |(sender, txs): &(Address, Vec<(u64, Arc<Decoded>)>)| {
+                let txs: Map<String, Value> =
+                    txs.iter().map(|(nonce, tx)| (nonce.to_string(), pending_json(tx))).collect();
+                (sender.to_checksum(None), Value::Object(txs))
+            };
+            Value::Object(groups.iter().map(group).collect())
+        };
+        Value::Object(Map::from_iter([
+            ("pending".to_owned(), object(&self.executable)),
+            ("queued".to_owned(), object(&self.gapped)),
+        ]))
+    }
+}
+
+fn groups<'a, I: Iterator<Item = &'a Held>>(
+    lanes: &[&'a Lane],
+    left: &mut usize,
+    of: impl Fn(&'a Lane) -> I,
+) -> Groups {
+    let mut groups = Groups::new();
     for lane in lanes {
-        let mut group = Map::new();
-        for held in of(lane).into_iter().take(*left) {
-            group.insert(held.nonce.to_string(), pending_json(&held.tx));
+        if *left == 0 {
+            break;
         }
+        let group: Vec<_> = of(lane).take(*left).map(|held| (held.nonce, Arc::clone(&held.tx))).collect();
         *left -= group.len();
         if !group.is_empty() {
-            groups.insert(lane.sender.to_checksum(None), Value::Object(group));
+            groups.push((lane.sender, group));
         }
     }
-    Value::Object(groups)
+    groups
 }

@@ -20,6 +20,7 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use alloy_primitives::map::{AddressMap, B256Map};
 use alloy_primitives::{Address, B256};
@@ -27,10 +28,11 @@ use alloy_primitives::{Address, B256};
 pub use account::{ACCOUNT_BYTES, Account, read_accounts};
 pub use admit::{NextBlock, Verdict};
 pub use config::{IDLE_ACCOUNTS_MAX, PoolConfig, REPLACEMENT_PERCENT};
+pub use json::Content;
 use lane::{Held, Lane};
 pub use payload::PayloadLimits;
 
-use crate::tx::{Entry, TxBatch};
+use crate::tx::{Decoded, Entry, TxBatch};
 
 /// Where a transaction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +140,12 @@ impl TxPool {
             })
             .collect();
         (found.into(), missing)
+    }
+
+    /// In the order asked, None where unknown.
+    #[must_use]
+    pub fn find(&self, hashes: &[B256]) -> Vec<Option<Arc<Decoded>>> {
+        hashes.iter().map(|hash| self.held(hash).map(|held| Arc::clone(&held.tx))).collect()
     }
 
     /// Account nonce plus the run, or None when the pool knows no account of that sender.

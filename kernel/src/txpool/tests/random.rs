@@ -160,7 +160,7 @@ proptest! {
             two.step(step);
             prop_assert_eq!(one.pool.payload(ALL, &[]).hashes(), two.pool.payload(ALL, &[]).hashes());
             prop_assert_eq!(one.pool.take_dropped(), two.pool.take_dropped());
-            prop_assert_eq!(one.pool.content_json(None, 99).to_string(), two.pool.content_json(None, 99).to_string());
+            prop_assert_eq!(one.pool.content(None, 99).to_json().to_string(), two.pool.content(None, 99).to_json().to_string());
         }
     }
 }

@@ -282,12 +282,12 @@ fn get_answers_in_the_order_asked() {
 fn content_lists_executable_and_waiting_transactions_by_sender_and_nonce() {
     let mut pool = pool(PoolConfig::default());
     add(&mut pool, &[with_nonce(0), with_nonce(3), Wish { sender: 2, ..TRANSFER }]);
-    let content = pool.content_json(Some(&sender(1)), 10);
+    let content = pool.content(Some(&sender(1)), 10).to_json();
     let address = sender(1).to_checksum(None);
     assert_eq!(content["pending"][&address]["0"]["nonce"], "0x0");
     assert_eq!(content["queued"][&address]["3"]["from"], sender(1).to_string().to_lowercase());
-    assert_eq!(pool.content_json(None, 1)["queued"], serde_json::json!({}), "the limit counts both");
-    assert!(pool.transactions_json(&[B256::ZERO])[0].is_null());
+    assert_eq!(pool.content(None, 1).to_json()["queued"], serde_json::json!({}), "the limit counts both");
+    assert!(pool.find(&[B256::ZERO])[0].is_none());
 }
 
 #[test]

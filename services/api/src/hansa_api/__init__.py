@@ -1,1 +1,1 @@
-"""Hansa's api service."""
+"""Hansa's api service: every surface that people and programs reach a member through."""

@@ -1,0 +1,182 @@
+"""Clients of this member's other services: channels for life, bounded retries, errors in clients' words.
+
+Each of the others may come up, die and return at any time: reads wait for it up to their own timeout, then the client
+gets -32002. Calls try the member's executors in turn.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from hansa.config import AddressSettings
+from hansa.rpc import channel, error_info
+from hansa.v1 import (
+    consensus_pb2,
+    consensus_pb2_grpc,
+    executor_pb2,
+    executor_pb2_grpc,
+    statedb_pb2_grpc,
+)
+
+from hansa_api.errors import (
+    HeaderNotFound,
+    InvalidParams,
+    LimitExceeded,
+    Pruned,
+    RpcError,
+    ServerError,
+    Unavailable,
+)
+from hansa_api.limits import Limits
+
+T = TypeVar("T")
+
+RETRY_PAUSE_MS = 50
+"""Between two attempts of one read; the channel itself backs off up to a second."""
+
+STATUS_AGE_MS_MAX = 500
+"""Consensus' status is asked at most this often, however many clients poll it."""
+
+
+class Backend:
+    """Stubs and the calls whose failures need translation."""
+
+    def __init__(self, addresses: AddressSettings, limits: Limits) -> None:
+        self._limits = limits
+        self._channels = [channel(addresses.statedb), channel(addresses.consensus)]
+        self.statedb: Any = statedb_pb2_grpc.StateDbStub(self._channels[0])
+        self.consensus: Any = consensus_pb2_grpc.ConsensusStub(self._channels[1])
+        self.executors: list[Any] = []
+        for address in addresses.executors:
+            self._channels.append(channel(address))
+            self.executors.append(executor_pb2_grpc.ExecutorStub(self._channels[-1]))
+        self._call_gate = asyncio.Semaphore(limits.call_concurrency)
+        self._calls_waiting = 0
+        self._status: consensus_pb2.GetStatusResponse | None = None
+        self._status_at = 0.0
+        self._status_call: asyncio.Task[consensus_pb2.GetStatusResponse] | None = None
+
+    async def close(self) -> None:
+        """Close all channels."""
+        await asyncio.gather(*(item.close(None) for item in self._channels))
+
+    async def ask(self, method: Any, request: Any, service: str, timeout_ms: int | None = None) -> Any:
+        """A read that may be repeated: until it is answered or the time is over. Raises an `RpcError`."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + (timeout_ms or self._limits.read_timeout_backend_ms) / 1000
+        while True:
+            try:
+                return await method(request, timeout=max(0.01, ends - loop.time()), wait_for_ready=True)
+            except grpc.aio.AioRpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE or loop.time() + RETRY_PAUSE_MS / 1000 >= ends:
+                    raise translate(error, service) from error
+            await asyncio.sleep(RETRY_PAUSE_MS / 1000)
+
+    async def call(self, request: executor_pb2.CallRequest) -> executor_pb2.CallResponse:
+        """Run a call on the first executor that answers. Raises an `RpcError`."""
+        limits = self._limits
+        if self._calls_waiting >= limits.call_waiting:
+            raise LimitExceeded(f"too many calls: {self._calls_waiting} wait, limit {limits.call_waiting}")
+        self._calls_waiting += 1
+        try:
+            async with self._call_gate:
+                return await self._call(request)
+        finally:
+            self._calls_waiting -= 1
+
+    async def _call(self, request: executor_pb2.CallRequest) -> executor_pb2.CallResponse:
+        loop = asyncio.get_running_loop()
+        # A little longer than the executor's own bound, whose answer says more.
+        ends = loop.time() + self._limits.call_timeout_ms / 1000 + 1
+        while True:
+            failed: grpc.aio.AioRpcError | None = None
+            for position, executor in enumerate(self.executors):
+                last = position == len(self.executors) - 1
+                try:
+                    answer: executor_pb2.CallResponse = await executor.Call(
+                        request, timeout=max(0.01, ends - loop.time()), wait_for_ready=last
+                    )
+                except grpc.aio.AioRpcError as error:
+                    failed = error
+                    if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
+                        raise translate(error, "executor", self._limits.call_timeout_ms) from error
+                else:
+                    if len(answer.output) > self._limits.call_return_bytes:
+                        raise LimitExceeded(
+                            f"return data of {len(answer.output)} bytes, limit {self._limits.call_return_bytes}"
+                        )
+                    return answer
+            if failed is None:
+                raise Unavailable("no executor is configured")
+            if failed.code() == grpc.StatusCode.RESOURCE_EXHAUSTED or loop.time() + RETRY_PAUSE_MS / 1000 >= ends:
+                raise translate(failed, "executor", self._limits.call_timeout_ms) from failed
+            await asyncio.sleep(RETRY_PAUSE_MS / 1000)
+
+    async def status(self) -> consensus_pb2.GetStatusResponse:
+        """Consensus' status, at most `STATUS_AGE_MS_MAX` old; concurrent askers share one call."""
+        loop = asyncio.get_running_loop()
+        if self._status is not None and loop.time() - self._status_at < STATUS_AGE_MS_MAX / 1000:
+            return self._status
+        if self._status_call is None:
+            self._status_call = loop.create_task(self._ask_status())
+            self._status_call.add_done_callback(self._status_done)
+        return await asyncio.shield(self._status_call)
+
+    @property
+    def last_status(self) -> consensus_pb2.GetStatusResponse | None:
+        """The status heard last, of any age; None before the first."""
+        return self._status
+
+    async def _ask_status(self) -> consensus_pb2.GetStatusResponse:
+        found: consensus_pb2.GetStatusResponse = await self.ask(
+            self.consensus.GetStatus, consensus_pb2.GetStatusRequest(), "consensus"
+        )
+        self._status, self._status_at = found, asyncio.get_running_loop().time()
+        return found
+
+    def _status_done(self, task: "asyncio.Task[consensus_pb2.GetStatusResponse]") -> None:
+        self._status_call = None
+        if not task.cancelled():
+            task.exception()  # its askers have it; nobody may be left to look
+
+    async def pool(self, **wanted: Any) -> consensus_pb2.GetPoolResponse:
+        """The pool's counts and what `wanted` names (fields of GetPoolRequest)."""
+        found: consensus_pb2.GetPoolResponse = await self.ask(
+            self.consensus.GetPool, consensus_pb2.GetPoolRequest(**wanted), "consensus"
+        )
+        return found
+
+    async def pending_nonces(self, addresses: Sequence[bytes]) -> list[int | None]:
+        """Nonce after the gapless run in the pool, None where the pool does not know the sender."""
+        found = await self.ask(
+            self.consensus.GetPendingNonces,
+            consensus_pb2.GetPendingNoncesRequest(addresses=b"".join(addresses)),
+            "consensus",
+        )
+        return [item.nonce if item.known else None for item in found.nonces]
+
+
+def translate(error: grpc.aio.AioRpcError, service: str, timeout_ms: int = 0) -> RpcError:
+    """What a client hears of a failed RPC."""
+    info = error_info(error)
+    reason = info.reason if info is not None else ""
+    detail = error.details() or ""
+    code = error.code()
+    if reason == "PRUNED":
+        return Pruned(detail)
+    if (
+        reason in ("UNKNOWN_BLOCK", "BLOCK_UNKNOWN", "PARENT_UNKNOWN", "BLOCK_NOT_FOUND")
+        or code == grpc.StatusCode.NOT_FOUND
+    ):
+        return HeaderNotFound(detail)
+    if code == grpc.StatusCode.INVALID_ARGUMENT:
+        return InvalidParams(detail)
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return LimitExceeded(f"{service} is at its limit: {detail}")
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED and timeout_ms:
+        return LimitExceeded(f"execution aborted (timeout = {timeout_ms} ms)")
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+        return Unavailable(f"{service} does not answer")
+    return ServerError(detail or f"{service} failed: {code.name}")

@@ -1,0 +1,128 @@
+"""Committed blocks in memory: one block with its views as JSON, and bounded caches of them."""
+
+from collections import OrderedDict
+from functools import cached_property
+from typing import Any
+
+import orjson
+from hansa.packing import unpack
+from hansa.v1 import types_pb2
+from hansa_kernel import Header, block_json, logs_json, receipts_json, transaction_json
+
+PER_TRANSACTION_BYTES = 150
+"""What an entry of the transaction index takes beside the block's own bytes; counted into the caches' bounds."""
+
+
+class CommittedBlock:
+    """A block, immutable; `receipts` is None when it was fetched without them."""
+
+    def __init__(self, block: types_pb2.Block, *, with_receipts: bool) -> None:
+        self.header_rlp = block.header
+        self.header = Header.decode(block.header)
+        self.number = self.header.number
+        self.hash = block.hash
+        self.transactions = block.transactions
+        self.senders = block.senders
+        self.hashes = block.hashes
+        self.receipts: bytes | None = block.receipts if with_receipts else None
+        self.certificate = block.certificate if block.HasField("certificate") else None
+
+    def __len__(self) -> int:
+        """Transactions."""
+        return len(self.hashes) // 32
+
+    @cached_property
+    def weight(self) -> int:
+        """Bytes that keeping this block takes, about."""
+        size = len(self.header_rlp) + len(self.transactions) + len(self.senders) + len(self.hashes)
+        return size + len(self.receipts or b"") + PER_TRANSACTION_BYTES * len(self) + 1_000
+
+    def transaction_hash(self, index: int) -> bytes:
+        """Hash of the transaction at `index`."""
+        return self.hashes[32 * index : 32 * index + 32]
+
+    def transaction_hashes(self) -> list[bytes]:
+        """Hashes in order."""
+        hashes = self.hashes
+        return [hashes[i : i + 32] for i in range(0, len(hashes), 32)]
+
+    def raw_transaction(self, index: int) -> bytes:
+        """EIP-2718 bytes of the transaction at `index`."""
+        return unpack(self.transactions)[index]
+
+    @cached_property
+    def json_hashes(self) -> orjson.Fragment:
+        """`eth_getBlockBy*` with transaction hashes; kept, since many clients poll the newest block."""
+        return orjson.Fragment(block_json(self.header_rlp, self.transactions, self.senders, self.hashes, full=False))
+
+    def json_full(self) -> orjson.Fragment:
+        """`eth_getBlockBy*` with whole transactions."""
+        return orjson.Fragment(block_json(self.header_rlp, self.transactions, self.senders, self.hashes, full=True))
+
+    def block_json(self, *, full: bool) -> orjson.Fragment:
+        """`eth_getBlockBy*` result."""
+        return self.json_full() if full else self.json_hashes
+
+    @cached_property
+    def head_json(self) -> bytes:
+        """The header as `newHeads` sends it."""
+        found: dict[str, Any] = orjson.loads(block_json(self.header_rlp, b"", b"", b"", full=False))
+        for key in ("transactions", "uncles", "withdrawals", "size"):
+            found.pop(key, None)
+        return orjson.dumps(found)
+
+    def transaction_json(self, index: int) -> orjson.Fragment:
+        """`eth_getTransactionBy*` result."""
+        return orjson.Fragment(transaction_json(self.header_rlp, self.transactions, self.senders, index))
+
+    def receipts_json(self, index: int | None) -> bytes:
+        """One receipt, or the array of all when `index` is None."""
+        assert self.receipts is not None, "the block was fetched without receipts"
+        return receipts_json(self.header_rlp, self.transactions, self.senders, self.receipts, index)
+
+    def logs_json(self, addresses: bytes, topics: tuple[bytes, ...], limit: int) -> tuple[int, bytes]:
+        """(count, JSON array) of the logs that match."""
+        assert self.receipts is not None, "the block was fetched without receipts"
+        return logs_json(self.header_rlp, self.hashes, self.receipts, addresses=addresses, topics=topics, limit=limit)
+
+
+class BlockCache:
+    """Blocks by hash, least recently used go first; bounded by count and bytes."""
+
+    def __init__(self, *, blocks_max: int, bytes_max: int) -> None:
+        self._blocks: OrderedDict[bytes, CommittedBlock] = OrderedDict()
+        self._blocks_max = blocks_max
+        self._bytes_max = bytes_max
+        self._bytes = 0
+
+    def get(self, block_hash: bytes) -> CommittedBlock | None:
+        """The block, which becomes the most recently used."""
+        found = self._blocks.get(block_hash)
+        if found is not None:
+            self._blocks.move_to_end(block_hash)
+        return found
+
+    def put(self, block: CommittedBlock) -> None:
+        """Keep the block, in place of one with fewer parts."""
+        before = self._blocks.pop(block.hash, None)
+        if before is not None:
+            self._bytes -= before.weight
+        self._blocks[block.hash] = block
+        self._bytes += block.weight
+        while len(self._blocks) > self._blocks_max or self._bytes > self._bytes_max:
+            _, dropped = self._blocks.popitem(last=False)
+            self._bytes -= dropped.weight
+
+
+class Lru(OrderedDict[Any, Any]):
+    """A dict that forgets the oldest beyond `size`."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def put(self, key: Any, value: Any) -> None:
+        """Set, and forget the oldest."""
+        self[key] = value
+        if len(self) > self._size:
+            self.popitem(last=False)

@@ -1,0 +1,79 @@
+"""Blocks and their receipts."""
+
+from typing import Any
+
+import orjson
+
+from hansa_api.api import Api
+from hansa_api.limits import Limits
+from hansa_api.params import LATEST, At, Param, block, block_number, boolean, hash32, uint64
+from hansa_api.registry import Method
+
+
+async def get_block_by_hash(api: Api, block_hash: bytes, full: bool) -> Any:
+    """The block, or null."""
+    found = await api.heads.block(At(hash=block_hash))
+    return None if found is None else found.block_json(full=full)
+
+
+async def get_block_by_number(api: Api, at: At, full: bool) -> Any:
+    """The block, or null; `pending` is the pool's next payload."""
+    if at.is_pending:
+        return await api.pending.json(full=full)
+    found = await api.heads.block(at)
+    return None if found is None else found.block_json(full=full)
+
+
+async def get_block_receipts(api: Api, at: At) -> Any:
+    """All receipts of a block, or null; `pending` has none yet."""
+    if at.is_pending:
+        return None
+    found = await api.heads.block(at, receipts=True)
+    return None if found is None else orjson.Fragment(found.receipts_json(None))
+
+
+async def count_by_hash(api: Api, block_hash: bytes) -> str | None:
+    """Transactions of a block, or null."""
+    found = await api.heads.block(At(hash=block_hash))
+    return None if found is None else hex(len(found))
+
+
+async def count_by_number(api: Api, at: At) -> str | None:
+    """Transactions of a block, or null."""
+    if at.is_pending:
+        return hex(await api.pending.count())
+    found = await api.heads.block(at)
+    return None if found is None else hex(len(found))
+
+
+async def uncle_count_by_hash(api: Api, block_hash: bytes) -> str | None:
+    """0 for every block that exists, else null: there are no uncles."""
+    return None if await api.heads.block(At(hash=block_hash)) is None else "0x0"
+
+
+async def uncle_count_by_number(api: Api, at: At) -> str | None:
+    """0 for every block that exists, else null: there are no uncles."""
+    return None if await api.heads.block(at) is None else "0x0"
+
+
+def no_uncle(_api: Api, _block: Any, _index: int) -> None:
+    """Null: there are no uncles."""
+
+
+def methods(_limits: Limits) -> list[Method]:
+    """This file's part of the table."""
+    by_hash = Param("blockHash", hash32)
+    by_number = Param("block", block_number)
+    index = Param("index", uint64)
+    full = Param("hydrated", boolean, False)
+    return [
+        Method("eth_getBlockByHash", get_block_by_hash, (by_hash, full)),
+        Method("eth_getBlockByNumber", get_block_by_number, (by_number, full)),
+        Method("eth_getBlockReceipts", get_block_receipts, (Param("block", block, LATEST),), cost=2),
+        Method("eth_getBlockTransactionCountByHash", count_by_hash, (by_hash,)),
+        Method("eth_getBlockTransactionCountByNumber", count_by_number, (by_number,)),
+        Method("eth_getUncleCountByBlockHash", uncle_count_by_hash, (by_hash,)),
+        Method("eth_getUncleCountByBlockNumber", uncle_count_by_number, (by_number,)),
+        Method("eth_getUncleByBlockHashAndIndex", no_uncle, (by_hash, index)),
+        Method("eth_getUncleByBlockNumberAndIndex", no_uncle, (by_number, index)),
+    ]

@@ -1,0 +1,60 @@
+"""net, web3 and rpc."""
+
+import platform
+import sys
+
+from hansa import __version__
+from hansa_kernel import keccak
+
+from hansa_api.api import Api
+from hansa_api.limits import Limits
+from hansa_api.params import Param, data
+from hansa_api.registry import Method
+
+CLIENT_VERSION = (
+    f"Hansa/v{__version__}/{sys.platform}-{platform.machine()}/python{sys.version_info.major}.{sys.version_info.minor}"
+    f".{sys.version_info.micro}"
+)
+
+
+def version(api: Api) -> str:
+    """The chain id, decimal."""
+    return str(api.chain.chain_id)
+
+
+def listening(_api: Api) -> bool:
+    """Always true: members connect to each other whenever they can."""
+    return True
+
+
+async def peer_count(api: Api) -> str:
+    """Other members that are heard from."""
+    status = await api.backend.status()
+    return hex(sum(1 for index, member in enumerate(status.members) if member.up and index != status.self))
+
+
+def client_version(_api: Api) -> str:
+    """Name, version, platform and interpreter."""
+    return CLIENT_VERSION
+
+
+def sha3(_api: Api, value: bytes) -> str:
+    """Keccak-256."""
+    return "0x" + keccak(value).hex()
+
+
+def modules(api: Api) -> dict[str, str]:
+    """Namespaces that have methods here."""
+    return api.registry.modules()
+
+
+def methods(_limits: Limits) -> list[Method]:
+    """This file's part of the table."""
+    return [
+        Method("net_version", version),
+        Method("net_listening", listening),
+        Method("net_peerCount", peer_count),
+        Method("web3_clientVersion", client_version),
+        Method("web3_sha3", sha3, (Param("data", data),)),
+        Method("rpc_modules", modules),
+    ]

@@ -73,6 +73,8 @@ def prepare(config: Path | None, names: Sequence[str]) -> tuple[Settings, ChainS
     """Everything that is checked before services start. Raises the typed errors of settings, chain spec and folder."""
     settings = load_settings(config)
     setup_logging(settings.log, service=names[0] if len(names) == 1 else "node", member=settings.member)
+    if settings.kernel_threads:
+        hansa_kernel.configure(settings.kernel_threads)  # before the kernel's first use
     chain = load_chain_spec(settings.chain_spec)
     if not chain.hansa:
         raise ChainSpecInvalid(
@@ -81,8 +83,6 @@ def prepare(config: Path | None, names: Sequence[str]) -> tuple[Settings, ChainS
     check_profile(chain, settings.profile)
     chain.index_of(settings.member)
     claim_data_folder(settings.data_dir, chain, settings.member)
-    if settings.kernel_threads:
-        hansa_kernel.configure(settings.kernel_threads)
     return settings, chain
 
 

@@ -1,11 +1,13 @@
 """What can be wrong with the p2p service's configuration, and why a peer is turned away."""
 
+from hansa.service import StartRefused
+
 
 class P2pError(Exception):
     """Root of this package's errors."""
 
 
-class CertificateInvalid(P2pError, ValueError):
+class CertificateInvalid(P2pError, StartRefused):
     """A member's certificate in the chain spec cannot be used."""
 
     def __init__(self, member: str, problem: str) -> None:
@@ -14,7 +16,7 @@ class CertificateInvalid(P2pError, ValueError):
         self.problem = problem
 
 
-class OwnKeyMismatch(P2pError, ValueError):
+class OwnKeyMismatch(P2pError, StartRefused):
     """Our TLS key is not the one that the chain spec pins for us: every other member would refuse us."""
 
     def __init__(self, member: str) -> None:

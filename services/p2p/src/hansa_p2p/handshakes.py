@@ -43,7 +43,8 @@ class Handshakes:
         """Mutual TLS: only certificates that chain to `trusted_pem` (several PEM certificates) pass the handshake."""
         configuration = grpc.ssl_server_certificate_configuration([(key_pem, certificate_pem)], trusted_pem)
 
-        def unchanged() -> None:
+        def unchanged() -> grpc.ServerCertificateConfiguration:
             self.begun()
+            return configuration
 
         return grpc.dynamic_ssl_server_credentials(configuration, unchanged, require_client_authentication=True)

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from hansa.v1 import p2p_pb2
@@ -100,11 +100,12 @@ class Link:
         await self._write(Frame(hello=hello))
         await self._check_hello(greeting)
         self._owner.link_up(self)
-        work = [asyncio.ensure_future(task) for task in (self._receive(), self._send(), self._ping())]
+        work = [asyncio.create_task(task) for task in (self._receive(), self._send(), self._ping())]
         try:
-            done, _ = await asyncio.wait([*work, self._ended], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if task is not self._ended:
+            futures: list[asyncio.Future[Any]] = [*work, self._ended]
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            for task in work:
+                if task.done():
                     task.result()  # raises: these tasks have no other end
             raise LinkEnded(self._ended.result())
         finally:
@@ -182,7 +183,7 @@ class Link:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            carried = p2p_pb2.Carried(payload=message.payload, **{"class": int(message.kind)})  # type: ignore[arg-type]
+            carried = p2p_pb2.Carried(payload=message.payload, **{"class": int(message.kind)})
             await self._write(Frame(carried=carried))
             size = len(message.payload)
             self.peer.bytes_out += size

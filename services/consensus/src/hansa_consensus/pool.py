@@ -1,0 +1,493 @@
+"""The pool's shell: admits batches of clients and of members, journals what was promised, pushes bodies to members.
+
+What is admitted, in which order it leaves and what is bounded is the kernel's `TxPool`; this file moves batches to it.
+Heavy calls run in threads; nothing here makes a Python object per transaction but the verdicts of clients' batches.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import structlog
+from hansa.v1 import wire_pb2
+from hansa_kernel import Header, KernelInputError, Spec, TxBatch, TxError, TxPool, decode_transactions
+
+from . import metrics
+from .clients import StateDbClient
+from .core.types import MessageClass
+from .errors import BadBatch, ConsensusError, Overloaded, ServiceAway
+from .journal import Journal
+from .limits import (
+    ADMISSION_BYTES_MAX,
+    BLOCK_BYTES_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+    GOSSIP_BYTES_MAX,
+    GOSSIP_WAITING_BYTES_MAX,
+    GOSSIP_WAITING_MAX,
+    JOURNAL_SLICE,
+    LATENCY_SAMPLES_MAX,
+    RESEND_AFTER_BLOCKS,
+    RESEND_TRANSACTIONS_MAX,
+    STREAM_POOL_BATCHES_MAX,
+    SUBMIT_WAITING_BYTES_MAX,
+    SUBMIT_WAITING_MAX,
+)
+from .network import Network
+
+_log = structlog.get_logger()
+_T = TypeVar("_T")
+
+_ALL_BLOCKS = (1 << 63) - 1
+_UPDATE_BYTES = 125  # address and account record
+_LOCAL_MAX = 1_000_000  # more than any pool holds
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Answer to one batch: all hashes, and why some transactions were refused, by index."""
+
+    hashes: bytes
+    refusals: list[tuple[int, TxError]]
+
+
+@dataclass(slots=True)
+class _Submission:
+    packed: bytes
+    answer: "asyncio.Future[Verdicts]"
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Newly admitted transactions, for readers of StreamPool."""
+
+    hashes: bytes
+    transactions: bytes
+    senders: bytes
+
+
+@dataclass(slots=True, eq=False)
+class PoolReader:
+    """One reader of StreamPool; loses the oldest when it is slow."""
+
+    waiting: deque[Admitted] = field(default_factory=deque)
+    skipped: int = 0  # transactions lost since the last message
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def push(self, admitted: Admitted) -> None:
+        """Append; the oldest goes when the queue is full."""
+        if len(self.waiting) >= STREAM_POOL_BATCHES_MAX:
+            self.skipped += len(self.waiting.popleft().hashes) // 32
+        self.waiting.append(admitted)
+        self.wake.set()
+
+
+@dataclass(slots=True)
+class _FromPeer:
+    batches: deque[bytes] = field(default_factory=deque)
+    size: int = 0  # bytes
+
+
+class PoolKeeper:
+    """One member's pool."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        transactions_max: int,
+        bytes_max: int,
+        journal: Journal,
+        statedb: StateDbClient,
+        network: Network,
+        pending_changed: Callable[[int], None],
+    ) -> None:
+        self.spec = spec
+        self.pool = TxPool(spec, transactions_max=transactions_max, bytes_max=bytes_max)
+        self._journal = journal
+        self._statedb = statedb
+        self._network = network
+        self._pending_changed = pending_changed
+        self._threads = ThreadPoolExecutor(3, thread_name_prefix="pool")
+        self._loop = asyncio.get_running_loop()
+        self._submissions: deque[_Submission] = deque()
+        self._submission_bytes = 0
+        self._submitted = asyncio.Event()
+        self._peers: dict[int, _FromPeer] = {}
+        self._pushed = asyncio.Event()
+        self._peer_admissions = 0  # batches of members taken from their queues and not yet admitted
+        self._settled = asyncio.Event()  # set whenever a batch of a member was admitted
+        # Reading accounts and adding with them must not interleave with a block that changes them.
+        self._accounts = asyncio.Lock()
+        self.readers: set[PoolReader] = set()
+        self._number = 0  # of the next block
+        self._gas_limit = 0
+        self._base_fee = 0
+        self._payable = True  # the last payload was not empty, or something was admitted since
+        self._rotation: asyncio.Task[None] | None = None
+        self._samples: dict[bytes, float] = {}  # hash -> submitted at
+
+    async def in_thread(self, call: Callable[..., _T], *arguments: Any, **named: Any) -> _T:
+        """Run a kernel call beside the event loop."""
+        return await self._loop.run_in_executor(self._threads, lambda: call(*arguments, **named))
+
+    # --- head --------------------------------------------------------------------------------------------------------
+
+    def set_head(self, header: bytes) -> None:
+        """The committed head: what the next block's transactions are checked against."""
+        decoded = Header.decode(header)
+        self._number = decoded.number + 1
+        self._gas_limit = decoded.gas_limit
+        self._base_fee = self.spec.next_base_fee(header)
+
+    async def replay(self, records: Sequence[bytes]) -> int:
+        """Take back what the journal holds and no block does; returns how many transactions wait again."""
+        count = 0
+        for packed in records:
+            try:
+                batch = await self._decode(packed)
+            except BadBatch as error:
+                _log.error("journal_record_unreadable", problem=str(error))
+                continue
+            for start in range(0, len(batch), JOURNAL_SLICE):
+                _, verdicts = await self._admit(batch.slice(start, min(start + JOURNAL_SLICE, len(batch))), local=True)
+                count += sum(verdict is None for verdict in verdicts)
+        return count
+
+    async def on_block(self, *, header: bytes, hashes: bytes, account_updates: bytes) -> None:
+        """A block is committed: forget its transactions, follow its accounts, push again what waits too long."""
+        began = time.perf_counter()
+        addresses = b"".join(account_updates[at : at + 20] for at in range(0, len(account_updates), _UPDATE_BYTES))
+        accounts = b"".join(
+            account_updates[at + 20 : at + _UPDATE_BYTES] for at in range(0, len(account_updates), _UPDATE_BYTES)
+        )
+        async with self._accounts:
+            self.set_head(header)
+            stale = await self.in_thread(
+                self.pool.on_block,
+                number=self._number - 1,
+                hashes=hashes,
+                addresses=addresses,
+                accounts=accounts,
+                now_ms=_now_ms(),
+            )
+        if stale:
+            metrics.POOL_REJECTED.labels(reason="stale").inc(len(stale) // 32)
+        self._measure_latency(hashes)
+        if (self._number - 1) % RESEND_AFTER_BLOCKS == 0:
+            await self.push_local(before=self._number - RESEND_AFTER_BLOCKS)
+        if self._journal.should_rotate() and (self._rotation is None or self._rotation.done()):
+            self._rotation = asyncio.create_task(self._journal.rotate(self._unfinished), name="journal rotation")
+        self.count()
+        metrics.STAGE.labels(stage="pool_block").inc(time.perf_counter() - began)
+
+    def _unfinished(self) -> list[bytes]:
+        """What the journal must still hold; called on the journal's thread."""
+        batch = self.pool.local_older_than(_ALL_BLOCKS, _LOCAL_MAX)
+        return [
+            batch.slice(start, min(start + JOURNAL_SLICE, len(batch))).packed()
+            for start in range(0, len(batch), JOURNAL_SLICE)
+        ]
+
+    async def expire(self) -> None:
+        """Drop transactions past their life."""
+        expired = await self.in_thread(self.pool.expire, _now_ms())
+        if expired:
+            metrics.POOL_REJECTED.labels(reason="expired").inc(len(expired) // 32)
+        self.count()
+
+    def count(self) -> None:
+        """Publish counts."""
+        executable, gapped, size, local = self.pool.counts()
+        metrics.POOL.labels(state="executable").set(executable)
+        metrics.POOL.labels(state="gapped").set(gapped)
+        metrics.POOL.labels(state="local").set(local)
+        metrics.POOL_BYTES.set(size)
+
+    @property
+    def pending(self) -> int:
+        """Transactions that could go into the next block, as far as is known."""
+        return int(self.pool.counts()[0]) if self._payable else 0
+
+    # --- clients -----------------------------------------------------------------------------------------------------
+
+    async def submit(self, packed: bytes) -> Verdicts:
+        """Admit a client's batch (packed list); returns when the accepted ones are durable.
+
+        Raises `BadBatch`, `Overloaded`, `ServiceAway`, `JournalFailed`.
+        """
+        if len(self._submissions) >= SUBMIT_WAITING_MAX:
+            raise Overloaded("SUBMIT_WAITING_MAX", SUBMIT_WAITING_MAX)
+        if self._submission_bytes + len(packed) > SUBMIT_WAITING_BYTES_MAX:
+            raise Overloaded("SUBMIT_WAITING_BYTES_MAX", SUBMIT_WAITING_BYTES_MAX)
+        submission = _Submission(packed, self._loop.create_future(), self._loop.time())
+        self._submissions.append(submission)
+        self._submission_bytes += len(packed)
+        self._submitted.set()
+        return await submission.answer
+
+    async def run_submissions(self) -> None:
+        """Admit clients' batches in rounds; the next round is decoded while this one is admitted."""
+        decoded: asyncio.Queue[list[tuple[_Submission, TxBatch]]] = asyncio.Queue(1)
+        admitting = asyncio.create_task(self._admit_rounds(decoded), name="admission")
+        try:
+            while True:
+                gathered = self._gather()
+                if not gathered:
+                    self._submitted.clear()
+                    waits = asyncio.create_task(self._submitted.wait())
+                    await asyncio.wait([waits, admitting], return_when=asyncio.FIRST_COMPLETED)
+                    if admitting.done():
+                        waits.cancel()
+                        admitting.result()
+                    continue
+                ready: list[tuple[_Submission, TxBatch]] = []
+                for submission in gathered:
+                    try:
+                        ready.append((submission, await self._decode(submission.packed)))
+                    except BadBatch as error:
+                        _fail(submission, error)
+                await decoded.put(ready)
+        finally:
+            admitting.cancel()
+            await asyncio.gather(admitting, return_exceptions=True)
+
+    def _gather(self) -> list[_Submission]:
+        gathered: list[_Submission] = []
+        size = 0
+        while self._submissions and size < ADMISSION_BYTES_MAX:
+            submission = self._submissions.popleft()
+            self._submission_bytes -= len(submission.packed)
+            size += len(submission.packed)
+            gathered.append(submission)
+        return gathered
+
+    async def _admit_rounds(self, decoded: "asyncio.Queue[list[tuple[_Submission, TxBatch]]]") -> None:
+        while True:
+            ready = await decoded.get()
+            if not ready:
+                continue
+            batch = ready[0][1] if len(ready) == 1 else TxBatch.concat([batch for _, batch in ready])
+            try:
+                accepted, verdicts = await self._admit(batch, local=True)
+            except ServiceAway as error:
+                for submission, _ in ready:
+                    _fail(submission, error)
+                continue
+            packed = await self.in_thread(accepted.packed)
+            if len(accepted):
+                self._sample(accepted, ready[0][0].at)
+                self._push(accepted, packed, ())
+            durable = asyncio.create_task(self._journal.append(packed)) if len(accepted) else None
+            answer = asyncio.create_task(self._answer(ready, verdicts, durable), name="answer submissions")
+            answer.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._announce(accepted, packed)
+
+    async def _answer(
+        self,
+        ready: list[tuple[_Submission, TxBatch]],
+        verdicts: Sequence[TxError | None],
+        durable: "asyncio.Task[None] | None",
+    ) -> None:
+        try:
+            if durable is not None:
+                await durable
+        except ConsensusError as error:
+            for submission, _ in ready:
+                _fail(submission, error)
+            return
+        start = 0
+        for submission, batch in ready:
+            part = verdicts[start : start + len(batch)]
+            start += len(batch)
+            refusals = [(index, verdict) for index, verdict in enumerate(part) if verdict is not None]
+            for _, refusal in refusals:
+                metrics.POOL_REJECTED.labels(reason=refusal.code).inc()
+            if not submission.answer.done():
+                submission.answer.set_result(Verdicts(batch.hashes(), refusals))
+
+    # --- members -----------------------------------------------------------------------------------------------------
+
+    def receive(self, sender: int, packed: bytes) -> None:
+        """Queue bodies that a member pushed; the oldest of the member go when there are too many."""
+        queue = self._peers.setdefault(sender, _FromPeer())
+        while queue.batches and (
+            len(queue.batches) >= GOSSIP_WAITING_MAX or queue.size + len(packed) > GOSSIP_WAITING_BYTES_MAX
+        ):
+            queue.size -= len(queue.batches.popleft())
+            metrics.DROPPED.labels(queue="gossip").inc()
+        queue.batches.append(packed)
+        queue.size += len(packed)
+        self._pushed.set()
+
+    async def run_gossip(self) -> None:
+        """Admit what members push, one batch of each in turn."""
+        while True:
+            taken = False
+            for sender, queue in list(self._peers.items()):
+                if queue.batches:
+                    taken = True
+                    await self._admit_from(sender, queue)
+            if not taken:
+                self._pushed.clear()
+                await self._pushed.wait()
+
+    async def _admit_from(self, sender: int, queue: _FromPeer) -> None:
+        gathered: list[bytes] = []
+        size = 0
+        while queue.batches and (not gathered or size + len(queue.batches[0]) <= ADMISSION_BYTES_MAX):
+            gathered.append(queue.batches.popleft())
+            size += len(gathered[-1])
+            queue.size -= len(gathered[-1])
+        self._peer_admissions += 1
+        try:
+            batch = await self._decode(b"".join(gathered))
+            if not batch.all_valid():
+                self._network.score(sender, "invalid_transaction")
+            accepted, _ = await self._admit(batch, local=False)
+            if len(accepted):
+                self._announce(accepted, await self.in_thread(accepted.packed))
+        except BadBatch:
+            self._network.score(sender, "malformed_transactions")
+        except ServiceAway as error:
+            # Not lost: its origin pushes it again, and a proposal's bodies can be asked for.
+            _log.warning("gossip_not_admitted", problem=str(error))
+        finally:
+            self._peer_admissions -= 1
+            self._settled.set()
+            self._settled = asyncio.Event()
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until what members have pushed so far is admitted, at most `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._peer_admissions or any(queue.batches for queue in self._peers.values()):
+                    await self._settled.wait()
+        except TimeoutError:
+            return
+
+    async def push_local(self, *, before: int = _ALL_BLOCKS, to: Sequence[int] = ()) -> None:
+        """Push again what this member accepted before block `before` and no block holds; to all others by default."""
+        batch = await self.in_thread(self.pool.local_older_than, before, RESEND_TRANSACTIONS_MAX)
+        if len(batch):
+            self._push(batch, await self.in_thread(batch.packed), to)
+
+    async def forward(self, to: Sequence[int]) -> None:
+        """Send what our next block would hold to the leader (or, when empty, to all), who seems not to know it."""
+        batch = await self.in_thread(
+            self.pool.payload,
+            gas_limit=self._gas_limit,
+            base_fee=self._base_fee,
+            bytes_max=GOSSIP_BYTES_MAX,
+            count_max=RESEND_TRANSACTIONS_MAX,
+        )
+        if len(batch):
+            self._push(batch, await self.in_thread(batch.packed), to)
+
+    def _push(self, batch: TxBatch, packed: bytes, to: Sequence[int]) -> None:
+        if len(packed) > GOSSIP_BYTES_MAX and len(batch) > 1:
+            half = len(batch) // 2
+            for part in (batch.slice(0, half), batch.slice(half, len(batch))):
+                self._push(part, part.packed(), to)
+            return
+        self._network.send_wire(to, MessageClass.TRANSACTION, wire_pb2.WireMessage(transactions=packed))
+
+    # --- both --------------------------------------------------------------------------------------------------------
+
+    async def _decode(self, packed: bytes) -> TxBatch:
+        began = time.perf_counter()
+        try:
+            return await self.in_thread(
+                decode_transactions, packed, spec=self.spec, number=self._number, timestamp=int(time.time())
+            )
+        except KernelInputError as error:
+            raise BadBatch(str(error)) from error
+        finally:
+            metrics.STAGE.labels(stage="decode").inc(time.perf_counter() - began)
+
+    async def _admit(self, batch: TxBatch, *, local: bool) -> tuple[TxBatch, list[TxError | None]]:
+        """The accepted ones, and all verdicts. Raises `ServiceAway`."""
+        began = time.perf_counter()
+        async with self._accounts:
+            unknown = await self.in_thread(self.pool.unknown_senders, batch)
+            accounts = await self._statedb.accounts(unknown)
+            verdicts = await self.in_thread(
+                self.pool.add,
+                batch,
+                addresses=unknown,
+                accounts=accounts,
+                number=self._number,
+                gas_limit=self._gas_limit,
+                base_fee=self._base_fee,
+                now_ms=_now_ms(),
+                local=local,
+            )
+        metrics.STAGE.labels(stage="admit").inc(time.perf_counter() - began)
+        indices = [index for index, verdict in enumerate(verdicts) if verdict is None]
+        if not indices:
+            return batch.slice(0, 0), verdicts
+        metrics.POOL_ADMITTED.labels(source="client" if local else "member").inc(len(indices))
+        self._payable = True
+        self._pending_changed(self.pending)
+        return batch if len(indices) == len(batch) else batch.select(indices), verdicts
+
+    def _announce(self, accepted: TxBatch, packed: bytes) -> None:
+        if self.readers and len(accepted):
+            admitted = Admitted(accepted.hashes(), packed, accepted.senders())
+            for reader in self.readers:
+                reader.push(admitted)
+
+    def _sample(self, accepted: TxBatch, at: float) -> None:
+        if len(self._samples) < LATENCY_SAMPLES_MAX:
+            self._samples[accepted.slice(0, 1).hashes()] = at
+
+    def _measure_latency(self, hashes: bytes) -> None:
+        now = self._loop.time()
+        for sample, at in list(self._samples.items()):
+            found = hashes.find(sample)
+            if found >= 0 and found % 32 == 0:
+                metrics.COMMIT_LATENCY.labels(shard="0").observe(now - at)
+                del self._samples[sample]
+            elif now - at > 60:
+                del self._samples[sample]  # dropped, or the chain stands still: not a latency of commits
+
+    # --- proposals ---------------------------------------------------------------------------------------------------
+
+    async def payload(self, *, gas_limit: int, base_fee: int, bytes_max: int, count_max: int) -> TxBatch:
+        """Candidates of the next block, in order."""
+        batch = await self.in_thread(
+            self.pool.payload, gas_limit=gas_limit, base_fee=base_fee, bytes_max=bytes_max, count_max=count_max
+        )
+        if not len(batch) and self._payable:
+            # Nothing can go now (for example all fee caps are below the base fee): no block is due for them.
+            self._payable = False
+            self._pending_changed(0)
+        return batch
+
+    async def next_payload(self) -> TxBatch:
+        """What the next block would hold, for readers of `pending`; changes nothing."""
+        batch: TxBatch = await self.in_thread(
+            self.pool.payload,
+            gas_limit=self._gas_limit,
+            base_fee=self._base_fee,
+            bytes_max=BLOCK_BYTES_MAX,
+            count_max=BLOCK_TRANSACTIONS_MAX,
+        )
+        return batch
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _fail(submission: _Submission, error: Exception) -> None:
+    if not submission.answer.done():
+        submission.answer.set_exception(error)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1_000)

@@ -269,7 +269,8 @@ class Values:
     def __new__(
         cls, *, accounts: bytes, slots: bytes, codes: bytes, blocks: bytes, account_codes: bytes = b""
     ) -> Values:
-        """accounts: 105 each; slots: 32 each; codes: packed list (hash is checked); blocks: 32-byte hashes each."""
+        """accounts: 105 each; slots: 32 each; codes: packed list (hash is checked; empty: no such code); blocks: 32-byte
+        hashes each. A record's storage_root tells that a storage is empty; zero there means not known."""
 
 @final
 class StateCache:
@@ -303,8 +304,8 @@ class BlockResult:
     included: bytes  # u32 indices into the batch, ascending; all of them when verifying
     dropped: list[tuple[int, TxError]]  # building only: found invalid on this state
     access_list: bytes  # what to give validators as `hints`: packed Need (4 packed-list items)
-    account_updates: bytes  # (address, 105-byte record)* of accounts whose nonce or balance changed
-    stats: dict[str, int]  # rounds, misses, reexecutions; beside the result, never in it
+    account_updates: bytes  # (address, 105-byte record, storage_root zero)* of accounts whose nonce or balance changed
+    stats: dict[str, int]  # rounds, misses, reexecutions, steps, hints_ignored; beside the result, never in it
 
 @final
 class BlockJob:
@@ -321,9 +322,13 @@ class BlockJob:
         building: bool = False,
         hints: bytes = b"",
         system_calls: bool = True,
+        rounds_max: int = 64,
     ) -> BlockJob:
-        """`building`: an invalid transaction is dropped (with later ones of its sender) instead of failing the block.
-        `system_calls`: False only for state tests."""
+        """`building`: an invalid transaction is dropped instead of failing the block; later ones of its sender are left
+        out, too, but not listed as dropped. `hints`: an `access_list`; ignored when malformed.
+        `system_calls`: False only for state tests. `rounds_max`: most needs of a block, else `BlockInvalid`
+        (too_many_rounds); raise it where the block is certified already and comes without hints. While building, a
+        transaction that takes more is dropped. Blocks before Byzantium are `KernelInputError`."""
     def step(self, values: Values | None = None) -> Need | Progress | BlockResult:
         """Raises `BlockInvalid` when the block breaks a rule, `KernelInputError` for a hostile or short answer."""
 
@@ -345,7 +350,7 @@ class CallResult:
     status: str  # "success", "revert", "halt"
     output: bytes
     gas_used: int
-    error: str  # geth's text, empty on success
+    error: str  # geth's text, empty on success; "execution reverted" without the reason, which is in `output`
     logs: bytes  # RLP list of logs
     estimate: int | None  # estimate only
 

@@ -1,13 +1,15 @@
-//! Ending a call from outside: the flag is looked at on every JUMPDEST, since no code runs long without one, and on
-//! every read of state.
+//! What calls from outside watch while they run: a flag that ends them, and which undefined opcode ended one.
+//!
+//! The flag is looked at on every JUMPDEST, since no code runs long without one, so nothing is paid elsewhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use revm::bytecode::opcode::JUMPDEST;
+use revm::bytecode::opcode::{JUMPDEST, OpCode};
 use revm::context::ContextError;
 use revm::handler::instructions::EthInstructions;
 use revm::interpreter::interpreter::EthInterpreter;
+use revm::interpreter::interpreter_types::{Jumps, LegacyBytecode};
 use revm::interpreter::{Instruction, InstructionContext, InstructionResult};
 
 use super::set_up::EvmContext;
@@ -28,18 +30,36 @@ impl CancelFlag {
     }
 }
 
+/// What lies in revm's context beside the state.
+#[derive(Debug, Clone, Default)]
+pub struct Watch {
+    pub cancel: CancelFlag,
+    /// The last undefined opcode that was met.
+    pub undefined: Option<u8>,
+}
+
 /// Gas of JUMPDEST.
 const JUMPDEST_GAS: u16 = 1;
 
-/// Let JUMPDEST end the run once the flag in the context is set.
+/// Let JUMPDEST end the run once the flag is set, and undefined opcodes tell which they are.
 pub fn watch<'a>(instructions: &mut EthInstructions<EthInterpreter, EvmContext<'a>>) {
+    for opcode in (0..=u8::MAX).filter(|opcode| OpCode::new(*opcode).is_none()) {
+        instructions.insert_instruction(opcode, Instruction::new(undefined), 0);
+    }
     instructions.insert_instruction(JUMPDEST, Instruction::new(jumpdest), JUMPDEST_GAS);
 }
 
 fn jumpdest(context: InstructionContext<'_, EvmContext<'_>, EthInterpreter>) -> Result<(), InstructionResult> {
-    if context.host.chain.is_set() {
+    if context.host.chain.cancel.is_set() {
         context.host.error = Err(ContextError::Db(StateError::Cancelled));
         return Err(InstructionResult::FatalExternalError);
     }
     Ok(())
+}
+
+fn undefined(context: InstructionContext<'_, EvmContext<'_>, EthInterpreter>) -> Result<(), InstructionResult> {
+    let bytecode = &context.interpreter.bytecode;
+    let at = bytecode.pc().saturating_sub(1);
+    context.host.chain.undefined = bytecode.bytecode_slice().get(at).copied();
+    Err(InstructionResult::OpcodeNotFound)
 }

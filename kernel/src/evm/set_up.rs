@@ -12,7 +12,7 @@ use revm::primitives::hardfork::SpecId;
 use revm::state::EvmState;
 use revm::ExecuteEvm;
 
-use super::cancel::{self, CancelFlag};
+use super::cancel::{self, CancelFlag, Watch};
 use crate::error::InputError;
 use crate::exec::state::{JobState, StateError};
 use crate::header::BlockEnv;
@@ -27,7 +27,7 @@ const BLOBS_PER_TX_MAX: u64 = 6;
 
 /// revm's context over a job's state.
 pub type EvmContext<'a> =
-    Context<revm::context::BlockEnv, TxEnv, CfgEnv, &'a mut JobState, Journal<&'a mut JobState>, CancelFlag>;
+    Context<revm::context::BlockEnv, TxEnv, CfgEnv, &'a mut JobState, Journal<&'a mut JobState>, Watch>;
 
 /// An EVM of the chain's rules over a job's state.
 pub type Evm<'a> = MainnetEvm<EvmContext<'a>>;
@@ -112,7 +112,7 @@ pub fn build<'a>(
         tx: TxEnv::default(),
         cfg,
         journaled_state: journal,
-        chain: cancel.cloned().unwrap_or_default(),
+        chain: Watch { cancel: cancel.cloned().unwrap_or_default(), undefined: None },
         local: revm::context::LocalContext::default(),
         error: Ok(()),
     };
@@ -121,6 +121,19 @@ pub fn build<'a>(
         cancel::watch(&mut evm.instruction);
     }
     evm
+}
+
+/// Give BLOBBASEFEE another value, wei (overrides of calls).
+pub fn set_blob_base_fee(evm: &mut Evm<'_>, wei: u128) {
+    if let Some(blob) = &mut evm.ctx.block.blob_excess_gas_and_price {
+        blob.blob_gasprice = wei;
+    }
+}
+
+/// The undefined opcode that the last run met last, of an EVM built with a cancel flag.
+#[must_use]
+pub fn undefined_opcode(evm: &Evm<'_>) -> Option<u8> {
+    evm.ctx.chain.undefined
 }
 
 /// The job's state behind an EVM.

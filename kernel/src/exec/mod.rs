@@ -2,7 +2,10 @@
 
 pub mod block_job;
 pub mod cache;
+pub mod call_job;
+pub mod estimate;
 pub mod need;
+pub mod overrides;
 pub mod receipts;
 pub mod sequential;
 pub mod state;

@@ -42,6 +42,11 @@ pub fn heavy<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> PyResu
         .map_err(|panic| KernelBug::new_err(panic_text(&*panic)))
 }
 
+/// Run `work` on the calling thread without the interpreter lock; a panic becomes `KernelBug`.
+pub fn alone<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> PyResult<R> {
+    py.detach(|| catch_unwind(AssertUnwindSafe(work))).map_err(|panic| KernelBug::new_err(panic_text(&*panic)))
+}
+
 /// Run small `work` with the lock held; a panic becomes `KernelBug`.
 pub fn light<R>(work: impl FnOnce() -> R) -> PyResult<R> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| KernelBug::new_err(panic_text(&*panic)))

@@ -2,6 +2,7 @@
 
 mod base;
 mod bls;
+mod call;
 mod exec;
 mod header;
 mod spec;
@@ -20,6 +21,7 @@ fn kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     spec::register(module)?;
     header::register(module)?;
     exec::register(module)?;
+    call::register(module)?;
     tx::register(module)?;
     txpool::register(module)?;
     views::register(module)?;

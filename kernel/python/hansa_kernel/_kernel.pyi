@@ -219,10 +219,18 @@ class TxPool:
         an account, get the verdict `account_unknown` (read and add again).
         """
     def payload(
-        self, *, gas_limit: int, base_fee: int, bytes_max: int, count_max: int, in_flight: bytes | None = None
+        self,
+        *,
+        gas_limit: int,
+        base_fee: int,
+        bytes_max: int,
+        count_max: int,
+        in_flight: bytes | None = None,
+        sender_gas_max: int | None = None,
     ) -> TxBatch:
-        """Next block's candidates in order; sum of gas limits <= gas_limit. `in_flight`: hashes in staged, uncommitted
-        blocks; they, and what precedes them in their senders' lanes, are passed over."""
+        """Next block's candidates in order; sum of gas limits <= gas_limit, of one sender's <= `sender_gas_max`.
+        `in_flight`: hashes in staged, uncommitted blocks; they, and what precedes them in their senders' lanes, are
+        passed over."""
     def get(self, hashes: bytes) -> tuple[TxBatch, bytes]:
         """Those held, in order asked, and the hashes missing."""
     def contains(self, hash: bytes) -> bool: ...

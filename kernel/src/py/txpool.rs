@@ -1,19 +1,17 @@
 //! The pool at the border: a mutex, and the interpreter lock released around it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use alloy_primitives::{Address, B256};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use serde_json::Value;
 
 use super::base::{detached_checked, input_error};
 use super::spec::PySpec;
 use super::tx::{PyTxBatch, verdicts};
 use crate::error::{InputError, InputResult};
 use crate::pack;
-use crate::tx::{Decoded, pending_json};
-use crate::txpool::{NextBlock, PayloadLimits, PoolConfig, TxPool, read_accounts};
+use crate::txpool::{NextBlock, PayloadLimits, PoolConfig, TxPool, read_accounts, transactions_json};
 
 /// The pool of one member's shard.
 #[pyclass(frozen, name = "TxPool", module = "hansa_kernel")]
@@ -87,7 +85,8 @@ impl PyTxPool {
         verdicts(py, errors.into_iter())
     }
 
-    #[pyo3(signature = (*, gas_limit, base_fee, bytes_max, count_max, in_flight = None))]
+    #[pyo3(signature = (*, gas_limit, base_fee, bytes_max, count_max, in_flight = None, sender_gas_max = None))]
+    #[allow(clippy::too_many_arguments, reason = "the border's keyword arguments")]
     fn payload(
         &self,
         py: Python<'_>,
@@ -96,8 +95,15 @@ impl PyTxPool {
         bytes_max: usize,
         count_max: usize,
         in_flight: Option<&[u8]>,
+        sender_gas_max: Option<u64>,
     ) -> PyResult<PyTxBatch> {
-        let limits = PayloadLimits { gas_limit, base_fee, bytes_max, count_max };
+        let limits = PayloadLimits {
+            gas_limit,
+            base_fee,
+            bytes_max,
+            count_max,
+            sender_gas_max: sender_gas_max.unwrap_or(gas_limit),
+        };
         self.with(py, |pool| Ok(pool.payload(limits, &hashes_of("in_flight", in_flight.unwrap_or_default())?)))
             .map(PyTxBatch)
     }
@@ -163,15 +169,12 @@ impl PyTxPool {
             let sender = sender.map(|sender| address_of("sender", sender)).transpose()?;
             Ok(pool.content(sender.as_ref(), limit))
         })?;
-        let json = detached_checked(py, || Ok(content.to_json().to_string()))?;
-        Ok(PyBytes::new(py, json.as_bytes()))
+        Ok(PyBytes::new(py, &detached_checked(py, || Ok(content.to_json()))?))
     }
 
     fn transactions_json<'py>(&self, py: Python<'py>, hashes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let found = self.with(py, |pool| Ok(pool.find(&hashes_of("hashes", hashes)?)))?;
-        let object = |tx: &Option<Arc<Decoded>>| tx.as_deref().map_or(Value::Null, pending_json);
-        let json = detached_checked(py, || Ok(found.iter().map(object).collect::<Value>().to_string()))?;
-        Ok(PyBytes::new(py, json.as_bytes()))
+        Ok(PyBytes::new(py, &detached_checked(py, || Ok(transactions_json(&found)))?))
     }
 }
 

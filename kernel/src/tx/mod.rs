@@ -6,7 +6,6 @@
 mod batch;
 mod decode;
 mod error;
-mod json;
 mod rules;
 mod sign;
 #[cfg(test)]
@@ -15,6 +14,5 @@ mod tests;
 pub use batch::{Decoded, Entry, Refused, TxBatch};
 pub use decode::{BATCH_COUNT_MAX, attach_senders, decode_one, decode_transactions, recover_signer};
 pub use error::{TxCode, TxError};
-pub use json::pending_json;
 pub use rules::{ACCESS_LIST_ENTRIES_MAX, AUTHORIZATIONS_MAX, RAW_BYTES_MAX, TxRules};
 pub use sign::{SIGN_COUNT_MAX, SignRequest, address_of_public_key, address_of_secret_keys, sign_transactions};

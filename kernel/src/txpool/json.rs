@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use alloy_primitives::Address;
-use serde_json::{Map, Value};
 
 use super::TxPool;
 use super::lane::{Held, Lane};
-use crate::tx::{Decoded, pending_json};
+use crate::tx::Decoded;
+use crate::views::{Object, array, write_pending};
 
 /// Transactions by sender (ascending) and nonce (ascending).
 type Groups = Vec<(Address, Vec<(u64, Arc<Decoded>)>)>;
@@ -25,7 +25,7 @@ impl TxPool {
     pub fn content(&self, sender: Option<&Address>, limit: usize) -> Content {
         let mut lanes: Vec<&Lane> = match sender {
             Some(sender) => self.by_sender.get(sender).map(|index| &self.lanes[*index]).into_iter().collect(),
-            None => self.by_sender.values().map(|index| &self.lanes[*index]).collect(),
+            None => self.by_sender.values().map(|index| &self.lanes[*index]).filter(|lane| !lane.is_empty()).collect(),
         };
         lanes.sort_unstable_by_key(|lane| lane.sender);
         let mut left = limit;
@@ -37,20 +37,39 @@ impl TxPool {
 impl Content {
     /// `{"pending": {address: {nonce: tx}}, "queued": {...}}`, addresses with checksum, nonces decimal, as geth has it.
     #[must_use]
-    pub fn to_json(&self) -> Value {
-        let object = |groups: &Groups| {
-            let group = |(sender, txs): &(Address, Vec<(u64, Arc<Decoded>)>)| {
-                let txs: Map<String, Value> =
-                    txs.iter().map(|(nonce, tx)| (nonce.to_string(), pending_json(tx))).collect();
-                (sender.to_checksum(None), Value::Object(txs))
-            };
-            Value::Object(groups.iter().map(group).collect())
-        };
-        Value::Object(Map::from_iter([
-            ("pending".to_owned(), object(&self.executable)),
-            ("queued".to_owned(), object(&self.gapped)),
-        ]))
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        Object::write(&mut out, |content| {
+            content.value("pending", |out| write_groups(out, &self.executable));
+            content.value("queued", |out| write_groups(out, &self.gapped));
+        });
+        out
     }
+}
+
+/// Array of pending transaction objects, null where there is none.
+#[must_use]
+pub fn transactions_json(found: &[Option<Arc<Decoded>>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    array(&mut out, found, |out, tx| match tx {
+        Some(tx) => write_pending(out, tx),
+        None => out.extend_from_slice(b"null"),
+    });
+    out
+}
+
+fn write_groups(out: &mut Vec<u8>, groups: &Groups) {
+    Object::write(out, |senders| {
+        for (sender, txs) in groups {
+            senders.value(&sender.to_checksum(None), |out| {
+                Object::write(out, |nonces| {
+                    for (nonce, tx) in txs {
+                        nonces.value(&nonce.to_string(), |out| write_pending(out, tx));
+                    }
+                });
+            });
+        }
+    });
 }
 
 fn groups<'a, I: Iterator<Item = &'a Held>>(

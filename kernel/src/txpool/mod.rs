@@ -28,7 +28,7 @@ use alloy_primitives::{Address, B256};
 pub use account::{ACCOUNT_BYTES, Account, read_accounts};
 pub use admit::{NextBlock, Verdict};
 pub use config::{IDLE_ACCOUNTS_MAX, PoolConfig, REPLACEMENT_PERCENT};
-pub use json::Content;
+pub use json::{Content, transactions_json};
 use lane::{Held, Lane};
 pub use payload::PayloadLimits;
 

@@ -21,6 +21,9 @@ pub struct PayloadLimits {
     /// Sum of raw sizes.
     pub bytes_max: usize,
     pub count_max: usize,
+    /// Sum of one sender's gas limits: where gas costs nothing, nobody may fill a block alone
+    /// (`spec/reliability.md` 6.3).
+    pub sender_gas_max: u64,
 }
 
 /// The next transaction of one sender; ordered so that the best is the greatest.
@@ -30,6 +33,8 @@ struct Candidate {
     arrival: Reverse<u64>,
     lane: usize,
     offset: usize,
+    /// What the sender's transactions taken so far may use.
+    gas_used: u64,
 }
 
 impl TxPool {
@@ -50,7 +55,8 @@ impl TxPool {
             let lane = &self.lanes[best.lane];
             let Some(held) = lane.run.get(best.offset) else { break };
             let size = held.tx.raw.len();
-            if held.gas > gas_left || size > bytes_left {
+            let gas_used = best.gas_used.saturating_add(held.gas);
+            if held.gas > gas_left || size > bytes_left || gas_used > limits.sender_gas_max {
                 std::collections::binary_heap::PeekMut::pop(best);
                 continue;
             }
@@ -62,7 +68,7 @@ impl TxPool {
             match next {
                 // Replacing the top in place costs one sift instead of two.
                 Some((tip, arrival)) => {
-                    *best = Candidate { tip, arrival: Reverse(arrival), lane: best.lane, offset };
+                    *best = Candidate { tip, arrival: Reverse(arrival), lane: best.lane, offset, gas_used };
                 }
                 None => {
                     std::collections::binary_heap::PeekMut::pop(best);
@@ -99,7 +105,7 @@ impl TxPool {
             };
             let Some((fee_cap, tip_cap, arrival)) = head else { continue };
             if let Some(tip) = effective_tip(fee_cap, tip_cap, base_fee) {
-                candidates.push(Candidate { tip, arrival: Reverse(arrival), lane, offset });
+                candidates.push(Candidate { tip, arrival: Reverse(arrival), lane, offset, gas_used: 0 });
             }
         }
         candidates.into()

@@ -60,7 +60,13 @@ fn hash(wish: Wish) -> B256 {
 }
 
 const NEXT: NextBlock = NextBlock { number: 1, gas_limit: 30_000_000, base_fee: 0 };
-const ALL: PayloadLimits = PayloadLimits { gas_limit: 1 << 40, base_fee: 0, bytes_max: 1 << 30, count_max: 1_000_000 };
+const ALL: PayloadLimits = PayloadLimits {
+    gas_limit: 1 << 40,
+    base_fee: 0,
+    bytes_max: 1 << 30,
+    count_max: 1_000_000,
+    sender_gas_max: u64::MAX,
+};
 const RICH: Account = Account { nonce: 0, balance: U256::MAX };
 
 /// Sender, nonce of each payload item.

@@ -57,6 +57,15 @@ impl<'a> Object<'a> {
         }
     }
 
+    pub fn null(&mut self, name: &str) {
+        self.name(name).extend_from_slice(b"null");
+    }
+
+    /// A field that `value` writes.
+    pub fn value(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        value(self.name(name));
+    }
+
     pub fn boolean(&mut self, name: &str, value: bool) {
         self.name(name).extend_from_slice(if value { b"true" } else { b"false" });
     }

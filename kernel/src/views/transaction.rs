@@ -2,11 +2,12 @@
 
 use alloy_consensus::{Transaction, TxEnvelope, Typed2718};
 use alloy_eips::eip2930::AccessList;
-use alloy_primitives::{Signature, U256};
+use alloy_primitives::{B256, Signature, U256};
 
 use super::json::{Object, data};
 use super::{Block, hash_of};
 use crate::error::InputResult;
+use crate::tx::Decoded;
 
 /// The object of transaction `index` of a block.
 pub fn transaction_json(header: &[u8], transactions: &[u8], senders: &[u8], index: usize) -> InputResult<Vec<u8>> {
@@ -24,24 +25,46 @@ pub fn write_transaction(out: &mut Vec<u8>, block: &Block<'_>, index: usize) -> 
         fields.quantity("blockNumber", header.number);
         fields.quantity("blockTimestamp", header.timestamp);
         fields.data("from", block.sender(index));
-        fields.quantity("gas", transaction.gas_limit());
-        fields.quantity("gasPrice", block.gas_price(&transaction));
-        if transaction.is_dynamic_fee() {
-            fields.quantity("maxFeePerGas", transaction.max_fee_per_gas());
-            fields.quantity_if("maxPriorityFeePerGas", transaction.max_priority_fee_per_gas());
-        }
-        fields.quantity_if("maxFeePerBlobGas", transaction.max_fee_per_blob_gas());
-        fields.data("hash", hash_of(&transaction));
-        fields.data("input", transaction.input());
-        fields.quantity("nonce", transaction.nonce());
-        fields.data_or_null("to", transaction.to());
+        write_before_place(fields, &transaction, block.gas_price(&transaction), hash_of(&transaction));
         fields.quantity("transactionIndex", index);
-        fields.quantity("value", transaction.value());
-        fields.quantity("type", transaction.ty());
-        write_lists(fields, &transaction);
-        write_signature(fields, &transaction);
+        write_after_place(fields, &transaction);
     });
     Ok(())
+}
+
+/// The object of a transaction that is in no block yet: the fields of its place null, `gasPrice` the fee cap.
+pub fn write_pending(out: &mut Vec<u8>, pending: &Decoded) {
+    let transaction = &pending.tx;
+    Object::write(out, |fields| {
+        fields.null("blockHash");
+        fields.null("blockNumber");
+        fields.null("blockTimestamp");
+        fields.data("from", pending.sender);
+        write_before_place(fields, transaction, transaction.max_fee_per_gas(), pending.hash);
+        fields.null("transactionIndex");
+        write_after_place(fields, transaction);
+    });
+}
+
+fn write_before_place(fields: &mut Object<'_>, transaction: &TxEnvelope, gas_price: u128, hash: B256) {
+    fields.quantity("gas", transaction.gas_limit());
+    fields.quantity("gasPrice", gas_price);
+    if transaction.is_dynamic_fee() {
+        fields.quantity("maxFeePerGas", transaction.max_fee_per_gas());
+        fields.quantity_if("maxPriorityFeePerGas", transaction.max_priority_fee_per_gas());
+    }
+    fields.quantity_if("maxFeePerBlobGas", transaction.max_fee_per_blob_gas());
+    fields.data("hash", hash);
+    fields.data("input", transaction.input());
+    fields.quantity("nonce", transaction.nonce());
+    fields.data_or_null("to", transaction.to());
+}
+
+fn write_after_place(fields: &mut Object<'_>, transaction: &TxEnvelope) {
+    fields.quantity("value", transaction.value());
+    fields.quantity("type", transaction.ty());
+    write_lists(fields, transaction);
+    write_signature(fields, transaction);
 }
 
 fn write_lists(fields: &mut Object<'_>, transaction: &TxEnvelope) {

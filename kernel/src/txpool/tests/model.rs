@@ -155,7 +155,9 @@ impl Model {
                 });
             let Some(item) = best else { break };
             let size = tx(item.wish).raw.len();
-            if item.wish.gas > gas || size > bytes {
+            let used: u64 =
+                out.iter().filter(|(of, _)| *of == item.wish.sender).map(|key| self.items[key].wish.gas).sum();
+            if item.wish.gas > gas || size > bytes || used + item.wish.gas > limits.sender_gas_max {
                 lanes.remove(&item.wish.sender);
                 continue;
             }

@@ -1,5 +1,6 @@
 //! One situation and its outcome per test.
 
+use super::super::transactions_json;
 use super::*;
 
 const NONE: [B256; 0] = [];
@@ -27,6 +28,10 @@ fn pool(config: PoolConfig) -> TxPool {
 
 fn with_nonce(nonce: u64) -> Wish {
     Wish { nonce, ..TRANSFER }
+}
+
+fn json(bytes: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(bytes).expect("JSON")
 }
 
 #[test]
@@ -139,6 +144,14 @@ fn payload_keeps_its_limits_and_passes_over_what_does_not_fit() {
     assert_eq!(order(&pool.payload(limits, &[])), [(1, 0), (2, 0)]);
     assert_eq!(order(&pool.payload(PayloadLimits { count_max: 1, ..ALL }, &[])), [(1, 0)]);
     assert!(pool.payload(PayloadLimits { bytes_max: 10, ..ALL }, &[]).is_empty());
+}
+
+#[test]
+fn one_sender_gets_its_share_of_a_block_only() {
+    let mut pool = pool(PoolConfig::default());
+    add(&mut pool, &[with_nonce(0), with_nonce(1), with_nonce(2), Wish { sender: 2, ..TRANSFER }]);
+    let limits = PayloadLimits { sender_gas_max: 42_000, ..ALL };
+    assert_eq!(order(&pool.payload(limits, &[])), [(1, 0), (1, 1), (2, 0)]);
 }
 
 #[test]
@@ -282,12 +295,14 @@ fn get_answers_in_the_order_asked() {
 fn content_lists_executable_and_waiting_transactions_by_sender_and_nonce() {
     let mut pool = pool(PoolConfig::default());
     add(&mut pool, &[with_nonce(0), with_nonce(3), Wish { sender: 2, ..TRANSFER }]);
-    let content = pool.content(Some(&sender(1)), 10).to_json();
+    let content = json(&pool.content(Some(&sender(1)), 10).to_json());
     let address = sender(1).to_checksum(None);
     assert_eq!(content["pending"][&address]["0"]["nonce"], "0x0");
     assert_eq!(content["queued"][&address]["3"]["from"], sender(1).to_string().to_lowercase());
-    assert_eq!(pool.content(None, 1).to_json()["queued"], serde_json::json!({}), "the limit counts both");
-    assert!(pool.find(&[B256::ZERO])[0].is_none());
+    assert_eq!(json(&pool.content(None, 1).to_json())["queued"], serde_json::json!({}), "the limit counts both");
+    let listed = json(&transactions_json(&pool.find(&[B256::ZERO, hash(TRANSFER)])));
+    assert!(listed[0].is_null());
+    assert_eq!(listed[1]["hash"], hash(TRANSFER).to_string());
 }
 
 #[test]

@@ -217,9 +217,7 @@ def test_plain_genesis_of_geth_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.vectors
 @pytest.mark.skipif(VECTORS is None, reason="HANSA_VECTORS is not set")
-@pytest.mark.parametrize(
-    ("name", "folder"), [("holesky", "eth-clients-holesky"), ("sepolia", "eth-clients-sepolia")]
-)
+@pytest.mark.parametrize(("name", "folder"), [("holesky", "eth-clients-holesky"), ("sepolia", "eth-clients-sepolia")])
 def test_public_networks_have_their_genesis_hash(name: str, folder: str) -> None:
     with tarfile.open(Path(VECTORS or "") / "chains.tar.xz") as archive:
 

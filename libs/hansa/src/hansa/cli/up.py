@@ -121,8 +121,7 @@ def _as_asked(folder: ConsortiumFolder, options: Options, *, running: bool) -> S
             output.plain(f"  {option} is part of the genesis and stays as it was; hansa down --wipe starts over")
     split = shape.split if options.split is None else options.split
     executors = shape.executors if options.executors is None else options.executors
-    first = next(iter(shape.ports.values()))["http"]
-    ports_asked = options.ports is not None and options.ports != first
+    ports_asked = options.ports is not None and options.ports != shape.base
     if (split, executors) == (shape.split, shape.executors) and not ports_asked:
         return shape
     if running:
@@ -160,7 +159,7 @@ def _signers(shape: Shape, block_hash: str) -> str:
         return ""
     if not isinstance(certificate, dict):
         return ""
-    signers = certificate.get("signers")
+    signers = certificate.get("signerNames")
     if not isinstance(signers, list):
         return ""
     return f"{len(signers)}/{len(shape.members)}"

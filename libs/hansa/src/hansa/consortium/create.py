@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hansa.chainspec import GenesisChoices, new_chain_spec
@@ -69,7 +69,7 @@ def create(folder: ConsortiumFolder, wishes: Wishes) -> tuple[Shape, list[Replac
         )
     )
     folder.chain_spec.write_bytes(raw)
-    shape = Shape(names, wishes.engine, wishes.split, wishes.executors, ports, chain.chain_id)
+    shape = Shape(names, wishes.engine, wishes.split, wishes.executors, ports, chain.chain_id, wishes.ports)
     write_settings(folder, shape)
     folder.write(shape)
     return shape, replaced
@@ -78,7 +78,7 @@ def create(folder: ConsortiumFolder, wishes: Wishes) -> tuple[Shape, list[Replac
 def renew_ports(folder: ConsortiumFolder, shape: Shape) -> tuple[Shape, list[Replaced]]:
     """Replace ports that have been taken since, in the record and in all settings."""
     ports, replaced = free_ports(shape.ports)
-    renewed = Shape(shape.members, shape.engine, shape.split, shape.executors, ports, shape.chain_id)
+    renewed = replace(shape, ports=ports)
     write_settings(folder, renewed)
     folder.write(renewed)
     return renewed, replaced
@@ -86,17 +86,12 @@ def renew_ports(folder: ConsortiumFolder, shape: Shape) -> tuple[Shape, list[Rep
 
 def reshape(folder: ConsortiumFolder, shape: Shape, *, split: bool, executors: int, ports: int | None) -> Shape:
     """The same chain and members with other processes or ports; written by `renew_ports`."""
-    return Shape(
-        shape.members,
-        shape.engine,
-        split,
-        executors,
-        {
-            name: wanted_ports(number, ports, executors if number == 0 else 1, split=split)
-            for number, name in enumerate(shape.members)
-        },
-        shape.chain_id,
-    )
+    base = shape.base if ports is None else ports
+    wanted = {
+        name: wanted_ports(number, base, executors if number == 0 else 1, split=split)
+        for number, name in enumerate(shape.members)
+    }
+    return replace(shape, split=split, executors=executors, ports=wanted, base=base)
 
 
 def write_settings(folder: ConsortiumFolder, shape: Shape) -> None:

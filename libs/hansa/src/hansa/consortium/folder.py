@@ -33,6 +33,7 @@ class Shape:
     executors: int  # of the first member
     ports: dict[str, dict[str, int]]  # member -> slot -> port
     chain_id: int
+    base: int | None = None  # first port that was asked for; None: the default ports
 
 
 class ConsortiumFolder:

@@ -51,15 +51,15 @@ class CommittedBlock:
         return unpack(self.transactions)[index]
 
     @cached_property
-    def json_hashes(self) -> orjson.Fragment:
+    def json_hashes(self) -> bytes:
         """`eth_getBlockBy*` with transaction hashes; kept, since many clients poll the newest block."""
-        return orjson.Fragment(block_json(self.header_rlp, self.transactions, self.senders, self.hashes, full=False))
+        return block_json(self.header_rlp, self.transactions, self.senders, self.hashes, full=False)
 
-    def json_full(self) -> orjson.Fragment:
+    def json_full(self) -> bytes:
         """`eth_getBlockBy*` with whole transactions."""
-        return orjson.Fragment(block_json(self.header_rlp, self.transactions, self.senders, self.hashes, full=True))
+        return block_json(self.header_rlp, self.transactions, self.senders, self.hashes, full=True)
 
-    def block_json(self, *, full: bool) -> orjson.Fragment:
+    def block_json(self, *, full: bool) -> bytes:
         """`eth_getBlockBy*` result."""
         return self.json_full() if full else self.json_hashes
 
@@ -71,9 +71,9 @@ class CommittedBlock:
             found.pop(key, None)
         return orjson.dumps(found)
 
-    def transaction_json(self, index: int) -> orjson.Fragment:
+    def transaction_json(self, index: int) -> bytes:
         """`eth_getTransactionBy*` result."""
-        return orjson.Fragment(transaction_json(self.header_rlp, self.transactions, self.senders, index))
+        return transaction_json(self.header_rlp, self.transactions, self.senders, index)
 
     def receipts_json(self, index: int | None) -> bytes:
         """One receipt, or the array of all when `index` is None."""

@@ -88,11 +88,27 @@ class HttpApp:
         elif self._websocket_only:
             await _plain(send, 426, "this port is for WebSockets", [(b"upgrade", b"websocket")])
         elif path.startswith("/api/v1"):
-            await self._rest(scope, receive, self._with_cors(send, headers))
+            await self._rest_request(scope, receive, send, headers)
         elif path in RPC_PATHS or path.startswith("/shards/"):
             await self._rpc(scope, receive, send, headers, path)
         else:
             await _plain(send, 404, "there are / (JSON-RPC), /api/v1, /livez, /readyz, /startupz and /metrics")
+
+    async def _rest_request(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]) -> None:
+        cors = self._origins.cors(headers)
+
+        async def send_counted(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *cors]
+                metrics.REST_REQUESTS.labels(str(message["status"])).inc()
+            await send(message)
+
+        try:
+            await self._rest(scope, receive, send_counted)
+        except Disconnected:
+            raise
+        except Exception:  # the outermost loop of a request, which FastAPI has answered with a problem
+            log.exception("rest_request_failed", path=scope["path"])
 
     async def _rpc(self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes], path: str) -> None:
         method: str = scope["method"]
@@ -167,17 +183,6 @@ class HttpApp:
             }
         )
         await send({"type": "websocket.http.response.body", "body": body})
-
-    def _with_cors(self, send: Send, headers: Mapping[bytes, bytes]) -> Send:
-        cors = self._origins.cors(headers)
-
-        async def send_with_cors(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *cors]
-                metrics.REST_REQUESTS.labels(str(message["status"])).inc()
-            await send(message)
-
-        return send_with_cors
 
     def _health(self, path: str, scope: Scope) -> tuple[int, bytes, bytes] | None:
         if path in ("/livez", "/liveness"):

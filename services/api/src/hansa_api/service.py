@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
-from hansa.service import Check, ServiceContext
+from hansa.service import Check, ServiceContext, StartRefused
 from hansa.telemetry import serve_uvicorn
 
 from hansa_api.api import Api
@@ -16,7 +16,7 @@ from hansa_api.filters import Filters
 from hansa_api.grpc_service import GrpcServer
 from hansa_api.heads import Heads
 from hansa_api.http import HttpApp
-from hansa_api.limits import Limits
+from hansa_api.limits import LimitInvalid, Limits
 from hansa_api.methods import all_methods
 from hansa_api.methods.eth_node import syncing
 from hansa_api.origins import Origins
@@ -147,6 +147,7 @@ class ApiService:
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # limits count the address that connects, which nobody can choose
             server_header=False,
             date_header=False,
         )
@@ -186,5 +187,8 @@ def _port(server: uvicorn.Server) -> int:
 
 
 def create(context: ServiceContext) -> ApiService:
-    """The factory that the runtime calls."""
-    return ApiService(context)
+    """The factory that the runtime calls. Raises `StartRefused` when a limit in the settings is wrong."""
+    try:
+        return ApiService(context)
+    except LimitInvalid as error:
+        raise StartRefused(str(error)) from error

@@ -13,7 +13,7 @@ from hansa_api.registry import Method
 async def get_block_by_hash(api: Api, block_hash: bytes, full: bool) -> Any:
     """The block, or null."""
     found = await api.heads.block(At(hash=block_hash))
-    return None if found is None else found.block_json(full=full)
+    return None if found is None else orjson.Fragment(found.block_json(full=full))
 
 
 async def get_block_by_number(api: Api, at: At, full: bool) -> Any:
@@ -21,7 +21,7 @@ async def get_block_by_number(api: Api, at: At, full: bool) -> Any:
     if at.is_pending:
         return await api.pending.json(full=full)
     found = await api.heads.block(at)
-    return None if found is None else found.block_json(full=full)
+    return None if found is None else orjson.Fragment(found.block_json(full=full))
 
 
 async def get_block_receipts(api: Api, at: At) -> Any:

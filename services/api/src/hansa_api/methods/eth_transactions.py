@@ -33,14 +33,14 @@ async def by_hash(api: Api, transaction_hash: bytes) -> Any:
     """The transaction, committed or waiting in the pool, or null."""
     found = await api.heads.find(transaction_hash)
     if found is not None:
-        return found[0].transaction_json(found[1])
+        return orjson.Fragment(found[0].transaction_json(found[1]))
     pool = await api.backend.pool(hashes=transaction_hash)
     waiting = orjson.loads(pool.transactions_json or b"[]")
     if waiting and waiting[0] is not None:
         return waiting[0]
     # Between the two questions it may have been committed.
     place = await api.heads.find(transaction_hash)
-    return None if place is None else place[0].transaction_json(place[1])
+    return None if place is None else orjson.Fragment(place[0].transaction_json(place[1]))
 
 
 async def raw_by_hash(api: Api, transaction_hash: bytes) -> str | None:
@@ -55,7 +55,7 @@ async def raw_by_hash(api: Api, transaction_hash: bytes) -> str | None:
 async def by_block_hash(api: Api, block_hash: bytes, index: int) -> Any:
     """The transaction at a place, or null."""
     block = await api.heads.block(At(hash=block_hash))
-    return None if block is None or index >= len(block) else block.transaction_json(index)
+    return None if block is None or index >= len(block) else orjson.Fragment(block.transaction_json(index))
 
 
 async def by_block_number(api: Api, at: At, index: int) -> Any:
@@ -63,7 +63,7 @@ async def by_block_number(api: Api, at: At, index: int) -> Any:
     if at.is_pending:
         return await api.pending.transaction(index)
     block = await api.heads.block(at)
-    return None if block is None or index >= len(block) else block.transaction_json(index)
+    return None if block is None or index >= len(block) else orjson.Fragment(block.transaction_json(index))
 
 
 async def by_sender_and_nonce(api: Api, sender: bytes, nonce: int) -> Any:
@@ -72,7 +72,7 @@ async def by_sender_and_nonce(api: Api, sender: bytes, nonce: int) -> Any:
         api.heads.find_by_nonce(sender, nonce), api.backend.pool(content=True, sender=sender)
     )
     if found is not None:
-        return found[0].transaction_json(found[1])
+        return orjson.Fragment(found[0].transaction_json(found[1]))
     content = orjson.loads(pool.content_json or b"{}")
     for lane in ("pending", "queued"):
         for by_nonce in content.get(lane, {}).values():

@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 from hansa_api.api import Api
 from hansa_api.errors import RateLimited
 from hansa_api.http_body import BodyRefused, Receive, Scope, Send, headers_of, read_body
-from hansa_api.rest import problems, routes_blocks, routes_chain, routes_transactions
+from hansa_api.rest import models, problems, routes_blocks, routes_chain, routes_transactions
 
 PREFIX = "/api/v1"
 REST_COST = 2
@@ -56,7 +56,7 @@ def rest_app(api: Api) -> Any:
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "Problem (RFC 9457)",
-        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {problems.MEDIA_TYPE: {"schema": models.Problem.model_json_schema()}},
     }
 }
 

@@ -63,6 +63,10 @@ def install(app: FastAPI) -> None:
         where = ".".join(str(part) for part in first["loc"])
         return problem(400, "invalid parameter", f"{where}: {first['msg']}")
 
+    @app.exception_handler(Exception)
+    async def on_bug(_request: Request, _error: Exception) -> Response:
+        return problem(500, "internal error", "the log of the api says more")
+
     @app.exception_handler(HTTPException)
     async def on_http(_request: Request, error: HTTPException) -> Response:
         return problem(error.status_code, str(error.detail).lower(), str(error.detail))

@@ -55,7 +55,7 @@ def routes(api: Api) -> APIRouter:
     async def block_transactions(block: str, response: Response) -> models.Transactions:
         """All transactions of a block, in order."""
         found = await find(block)
-        items = [transaction_view(item) for item in orjson.loads(found.json_full().contents)["transactions"]]
+        items = [transaction_view(item) for item in orjson.loads(found.json_full())["transactions"]]
         _mark(block, found, response)
         return models.Transactions(items=items, cursor=None)
 

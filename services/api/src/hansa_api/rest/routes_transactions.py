@@ -54,7 +54,7 @@ def routes(api: Api) -> APIRouter:
             index = min(index, len(block) - 1)
             passed += index < 0
             while index >= 0 and len(items) < limit:
-                items.append(transaction_view(orjson.loads(block.transaction_json(index).contents)))
+                items.append(transaction_view(orjson.loads(block.transaction_json(index))))
                 index -= 1
             if index < 0:
                 number, index = number - 1, _LAST
@@ -67,7 +67,7 @@ def routes(api: Api) -> APIRouter:
         wanted = read_hash(hash)
         found = await api.heads.find(wanted)
         if found is not None:
-            return transaction_view(orjson.loads(found[0].transaction_json(found[1]).contents))
+            return transaction_view(orjson.loads(found[0].transaction_json(found[1])))
         pool = await api.backend.pool(hashes=wanted)
         waiting: list[Any] = orjson.loads(pool.transactions_json or b"[]")
         if not waiting or waiting[0] is None:

@@ -18,7 +18,7 @@ def block_ref(block: CommittedBlock) -> models.BlockRef:
 def block_view(block: CommittedBlock) -> models.Block:
     """A block without its transactions."""
     header = block.header
-    size = orjson.loads(block.block_json(full=False).contents)["size"]
+    size = orjson.loads(block.block_json(full=False))["size"]
     return models.Block(
         number=block.number,
         hash=hex_of(block.hash),

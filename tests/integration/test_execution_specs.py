@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 from eth_account import Account
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from support.consortium import Consortium, wait_for
 from support.eels import Replay
@@ -104,7 +105,7 @@ def test_random_transactions_give_the_roots_of_the_execution_specs(consortium: C
     nonces[0] += 1
     member.rpc("eth_sendRawTransaction", raw)
     receipt = wait_for("deployment", lambda: member.rpc("eth_getTransactionReceipt", deployment), 30)
-    generator.contract = receipt["contractAddress"]
+    generator.contract = to_checksum_address(receipt["contractAddress"])
 
     sent = []
     for start in range(0, TRANSACTIONS, 50):

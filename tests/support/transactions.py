@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eth_account import Account
+from eth_utils.address import to_checksum_address
 
 CLIENTS = Path(__file__).resolve().parents[1] / "integration" / "clients"
 
@@ -36,6 +37,6 @@ def signed(private_key: str, chain_id: int, nonce: int, *, to: str | None = None
         "maxFeePerGas": max_fee, "maxPriorityFeePerGas": tip,
     }  # fmt: skip
     if to is not None:
-        fields["to"] = to
+        fields["to"] = to_checksum_address(to)
     found = Account.sign_transaction(fields, private_key)
     return "0x" + found.raw_transaction.hex().removeprefix("0x"), "0x" + found.hash.hex().removeprefix("0x")

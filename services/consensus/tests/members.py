@@ -117,7 +117,7 @@ class Member:
 
     async def head(self) -> int:
         """Committed height."""
-        return int((await self.statedb.GetHead(statedb_pb2.GetHeadRequest())).head.number)
+        return int((await self.statedb.GetHead(statedb_pb2.GetHeadRequest(), wait_for_ready=True)).head.number)
 
     async def until_head(self, height: int, *, seconds: float = BOUND_SECONDS) -> None:
         """Wait until a height is committed here."""
@@ -132,7 +132,9 @@ class Member:
 
     async def committed(self, hashes: bytes) -> int:
         """How many of these transactions are in blocks."""
-        response = await self.statedb.FindTransactions(statedb_pb2.FindTransactionsRequest(hashes=hashes))
+        response = await self.statedb.FindTransactions(
+            statedb_pb2.FindTransactionsRequest(hashes=hashes), wait_for_ready=True
+        )
         return sum(place.found for place in response.places)
 
     async def until_committed(self, hashes: bytes, *, seconds: float = BOUND_SECONDS) -> None:
@@ -146,7 +148,8 @@ def consortium(folder: Path, count: int, **choices: Any) -> list[Member]:
     """Members with keys and a chain spec of their own, not started."""
     names = [f"m{index + 1}" for index in range(count)]
     validators = [
-        validator_of(new_member_keys(folder / name / "keys", name, light=True), name, "127.0.0.1:1") for name in names
+        validator_of(new_member_keys(folder / name / "keys", name, light=True), name, f"{name}.invalid:1")
+        for name in names
     ]
     raw, chain = new_chain_spec(GenesisChoices(validators=validators, test_accounts=True, **choices))
     (folder / "genesis.json").write_bytes(raw)

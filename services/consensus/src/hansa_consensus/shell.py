@@ -32,6 +32,9 @@ from .wire import Malformed, decode, encode
 
 _log = structlog.get_logger()
 
+WAITING_SECONDS_MIN = 3.0
+"""What the engine waits for is told once it has lasted this long without a new block."""
+
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 
 # Reported by the engine of members that may simply be away or have committed meanwhile: counted, not scored, since a
@@ -75,6 +78,8 @@ class Shell:
         self._executions: dict[bytes, asyncio.Task[None]] = {}
         self._pending_fed = -1
         self._waiting_for = ""
+        self._progress_at = self._loop.time()  # when the head last rose, or nothing was waited for
+        self._progress_head = -1
         self.status: EngineStatus = engine.status()
 
     # --- events ------------------------------------------------------------------------------------------------------
@@ -338,10 +343,15 @@ class Shell:
             return f"waiting for {status.quorum} of {members}{names}"
         if status.mode is Mode.HALTED:
             return f"voting halted: {status.waiting_for}"
-        return f"waiting for {status.waiting_for.replace('_', ' ')}" if status.waiting_for else ""
+        # Every block waits for its proposal and votes; only what lasts is news.
+        if not status.waiting_for or self._loop.time() - self._progress_at < WAITING_SECONDS_MIN:
+            return ""
+        return f"waiting for {status.waiting_for.replace('_', ' ')}"
 
     def _publish(self) -> None:
         status = self.status
+        if not status.waiting_for or status.head != self._progress_head:
+            self._progress_at, self._progress_head = self._loop.time(), status.head
         online = len(self._names) - len(self.missing)
         metrics.VIEW.set(status.view)
         metrics.HEIGHT.set(status.height)

@@ -122,6 +122,9 @@ class Mesh:
         except (LinkEnded, PeerRefused) as error:
             reason = error.reason
             raise
+        except (grpc.RpcError, asyncio.CancelledError):
+            reason = "connection_lost"
+            raise
         finally:
             if peer.link is link:
                 peer.link = None

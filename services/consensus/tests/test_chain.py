@@ -1,0 +1,181 @@
+"""Whole members that agree on blocks: every service real, in one process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from hansa.packing import unpack
+from hansa.v1 import statedb_pb2
+from members import Member, consortium, start_all, stop_all, transfers
+
+
+@asynccontextmanager
+async def running(folder: Path, count: int, **choices: Any) -> AsyncIterator[list[Member]]:
+    """A consortium that runs."""
+    members = consortium(folder, count, **choices)
+    try:
+        await start_all(members)
+        yield members
+        assert [failure for member in members for failure in member.failures] == []
+    finally:
+        await stop_all(members)
+
+
+async def same_chain(members: list[Member]) -> int:
+    """All members hold the same block at the lowest common height, which is returned."""
+    height = min([await member.head() for member in members])
+    assert len({await member.block_hash(height) for member in members}) == 1
+    return height
+
+
+async def test_lone_signer_commits_what_it_accepts(tmp_path: Path) -> None:
+    async with running(tmp_path, 1, engine="poa", empty_block_time=0) as (member,):
+        response = await member.submit(transfers(member.chain, sender=0, first_nonce=0, count=100))
+        assert not response.refusals
+        await member.until_committed(response.hashes)
+        status = await member.status()
+        assert status.head == await member.head()
+        assert status.waiting_for == ""
+
+
+async def test_follower_of_a_signer_gets_every_block(tmp_path: Path) -> None:
+    async with running(tmp_path, 2, engine="poa", empty_block_time="1s") as members:
+        response = await members[1].submit(transfers(members[1].chain, sender=0, first_nonce=0, count=20))
+        for member in members:
+            await member.until_committed(response.hashes)
+        await same_chain(members)
+
+
+async def test_four_members_agree_and_commit_what_any_of_them_accepts(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="1s") as members:
+        responses = await asyncio.gather(
+            *(
+                member.submit(transfers(member.chain, sender=index, first_nonce=0, count=50))
+                for index, member in enumerate(members)
+            )
+        )
+        for response in responses:
+            assert not response.refusals
+            for member in members:
+                await member.until_committed(response.hashes)
+        assert await same_chain(members) >= 1
+        status = await members[0].status()
+        assert [(one.name, one.up) for one in status.members] == [(f"m{i}", True) for i in range(1, 5)]
+        assert status.quorum == 3
+
+
+async def test_member_that_stops_changes_nothing_and_catches_up_when_it_is_back(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="1s") as members:
+        await members[0].until_head(1)
+        await members[3].stop()
+        response = await members[0].submit(transfers(members[0].chain, sender=0, first_nonce=0, count=30))
+        for member in members[:3]:
+            await member.until_committed(response.hashes)
+        status = await members[0].status()
+        assert list(status.missing) == ["m4"]
+        await members[3].start()
+        await members[3].until_committed(response.hashes)
+        await same_chain(members)
+
+
+async def test_leader_that_stops_is_replaced(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="1s", request_timeout="1s") as members:
+        await members[1].until_head(1)
+        leader = (await members[1].status()).leader
+        others = [member for index, member in enumerate(members) if index != leader]
+        await members[leader].stop()
+        response = await others[0].submit(transfers(others[0].chain, sender=0, first_nonce=0, count=10))
+        for member in others:
+            await member.until_committed(response.hashes)
+        assert (await others[0].status()).view > 0
+        await members[leader].start()
+        await members[leader].until_committed(response.hashes)
+        await same_chain(members)
+
+
+async def test_half_of_the_members_make_no_block_and_say_whom_they_miss(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="1s") as members:
+        await members[0].until_head(1)
+        for member in members[2:]:
+            await member.stop()
+        statuses: list[Any] = []
+
+        async def asked() -> None:
+            async with asyncio.timeout(20):
+                while not statuses or len(statuses[-1].missing) < 2:
+                    statuses.append(await members[0].status())
+                    await asyncio.sleep(0.1)
+
+        await asked()
+        assert statuses[-1].waiting_for == "waiting for 3 of 4: no answer from m3, m4"
+        height = await members[0].head()
+        response = await members[0].submit(transfers(members[0].chain, sender=0, first_nonce=0, count=5))
+        assert not response.refusals
+        for member in members[2:]:
+            await member.start()
+        for member in members:
+            await member.until_committed(response.hashes)
+        assert await same_chain(members) > height
+
+
+async def test_all_members_stopped_at_once_resume_and_keep_what_they_accepted(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="1s") as members:
+        await members[0].until_head(1)
+        packed = transfers(members[0].chain, sender=0, first_nonce=0, count=40)
+        response = await members[0].submit(packed)
+        await asyncio.gather(*(member.stop() for member in members))
+        await start_all(members)
+        for member in members:
+            await member.until_committed(response.hashes)
+        await same_chain(members)
+        assert len(unpack(packed)) == 40
+
+
+async def test_executor_and_statedb_that_restart_stop_nobody(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="1s") as members:
+        await members[0].until_head(1)
+        for name in ("executor", "statedb", "p2p"):
+            await members[0].stop(name)
+            response = await members[1].submit(
+                transfers(members[1].chain, sender=0, first_nonce=_next(members[1]), count=5)
+            )
+            await members[1].until_committed(response.hashes)
+            await members[0].start(name)
+            await members[0].until_committed(response.hashes)
+        await same_chain(members)
+
+
+_nonces: dict[str, int] = {}
+
+
+def _next(member: Member) -> int:
+    """First nonce of five that no earlier call gave."""
+    key = str(member.folder)
+    _nonces[key] = _nonces.get(key, -5) + 5
+    return _nonces[key]
+
+
+async def test_burst_from_every_member_is_committed_once_each(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="1s") as members:
+        count = 400
+        responses = await asyncio.gather(
+            *(
+                member.submit(transfers(member.chain, sender=index, first_nonce=0, count=count))
+                for index, member in enumerate(members)
+            )
+        )
+        for response in responses:
+            assert not response.refusals
+            await members[0].until_committed(response.hashes)
+        total = 0
+        height = await members[0].head()
+        for number in range(1, height + 1):
+            request = statedb_pb2.GetBlocksRequest(
+                count=1,
+                parts=statedb_pb2.BlockParts(hashes=True),
+                **{"from": number},  # type: ignore[arg-type]
+            )
+            total += len((await members[0].statedb.GetBlocks(request)).blocks[0].hashes) // 32
+        assert total == 4 * count

@@ -53,6 +53,8 @@ class StateDbService:
         if self._sizes is not None:
             self._sizes.cancel()
             await asyncio.gather(self._sizes, return_exceptions=True)
+        if self._servicer is not None:
+            await self._servicer.end_streams()
         if self._server is not None:
             await self._server.stop(limits.STOP_SECONDS)
         if self._servicer is not None:

@@ -47,8 +47,14 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
         self._commits_waiting = 0
         self._read_streams = 0
         self._head_streams = 0
+        self._streams: set[Context] = set()
         self._loop = asyncio.get_running_loop()
         self._head_moved = asyncio.Event()  # replaced at every commit, so that each waiter wakes once
+
+    async def end_streams(self) -> None:
+        """End what never ends by itself, so that the server can stop."""
+        ends = (abort(context, grpc.StatusCode.UNAVAILABLE, "STOPPING", "statedb stops") for context in self._streams)
+        await asyncio.gather(*ends, return_exceptions=True)
 
     def close(self) -> None:
         """Wait for running work, at most a block's; no calls come any more."""
@@ -63,10 +69,12 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
         if self._read_streams >= limits.READ_STREAMS_MAX:
             await _full(context, "READ_STREAMS_FULL", limits.READ_STREAMS_MAX)
         self._read_streams += 1
+        self._streams.add(context)
         try:
             async for request in request_iterator:
                 yield await self._run(self._readers, self._read, request)
         finally:
+            self._streams.discard(context)
             self._read_streams -= 1
 
     def _read(self, request: statedb_pb2.ReadRequest) -> statedb_pb2.ReadResponse:
@@ -172,6 +180,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
             await _full(context, "HEAD_STREAMS_FULL", limits.HEAD_STREAMS_MAX)
         self._head_streams += 1
         metrics.HEAD_STREAMS.set(self._head_streams)
+        self._streams.add(context)
         parts = _parts(request.parts)
         following = getattr(request, "from") or self._chain.head.number + 1
         try:
@@ -183,6 +192,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
                     following += 1
                 await moved.wait()
         finally:
+            self._streams.discard(context)
             self._head_streams -= 1
             metrics.HEAD_STREAMS.set(self._head_streams)
 

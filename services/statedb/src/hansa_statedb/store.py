@@ -290,6 +290,8 @@ def _refusal(folder: Path, error: Exception) -> StoreRefused:
     text = str(error)
     if "lock" in text.lower() and "LOCK" in text:
         return StoreLocked(f"{folder} is open in another process: stop that one, or choose another data_dir")
+    if "comparator" in text:
+        return StoreForeign(f"{folder} holds another RocksDB database: choose another data_dir or empty it")
     named = _NAMED_FILE.search(text)
     if "Corruption" in text or "No such file" in text:
         return StoreDamaged(named[0] if named else str(folder), text)

@@ -1,0 +1,224 @@
+"""State at every height equals a dict, whatever was staged, dropped, committed and pruned; and proofs verify."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import hansa_kernel
+import pytest
+import rlp
+from hansa.packing import pack
+from hansa_statedb.chain import Chain, Parts
+from hansa_statedb.core.overlays import StoredBlock
+from hansa_statedb.errors import NotChildOfHead, NotStaged, ParentUnknown, Pruned
+from hansa_statedb.queries import prove
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.blocks import Change, executed, open_chain
+from support.execution import addresses_of, chain_of, secret_keys
+from trie import HexaryTrie
+
+KEYS = secret_keys(3)
+ADDRESSES = [hansa_kernel.keccak(bytes((index,)))[:20] for index in range(12)]
+SLOTS = [index.to_bytes(32, "big") for index in range(6)]
+WINDOW = 8
+ABSENT = bytes(105)
+ZERO = bytes(32)
+_NO_PARTS = Parts()
+
+State = dict[bytes, tuple[int, int, dict[bytes, int]]]  # address -> nonce, balance, slots
+
+
+def storage_root(slots: dict[bytes, int]) -> bytes:
+    leaves = sorted((hansa_kernel.keccak(slot), value) for slot, value in slots.items())
+    return hansa_kernel.trie_root(pack(part for key, value in leaves for part in (key, rlp.encode(value))))
+
+
+def account_rlp(account: tuple[int, int, dict[bytes, int]]) -> bytes:
+    nonce, balance, slots = account
+    return bytes(rlp.encode([nonce, balance, storage_root(slots), hansa_kernel.EMPTY_CODE_HASH]))
+
+
+def record_of(state: State, address: bytes) -> bytes:
+    if address not in state:
+        return ABSENT
+    nonce, balance, slots = state[address]
+    head = b"\x01" + nonce.to_bytes(8, "big") + balance.to_bytes(32, "big")
+    return head + storage_root(slots) + hansa_kernel.EMPTY_CODE_HASH
+
+
+def apply(state: State, changes: dict[bytes, Change]) -> State:
+    after = dict(state)
+    for address, change in changes.items():
+        if change.deleted:
+            after.pop(address, None)
+            continue
+        slots = {} if change.wiped or address not in state else dict(state[address][2])
+        slots.update(change.slots)
+        after[address] = (change.nonce, change.balance, {slot: value for slot, value in slots.items() if value})
+    return after
+
+
+def random_changes(rng: random.Random, state: State) -> dict[bytes, Change]:
+    changes = {}
+    for address in rng.sample(ADDRESSES, rng.randint(0, 6)):
+        if address in state and rng.random() < 0.25:
+            changes[address] = Change(deleted=True)
+            continue
+        slots = {slot: rng.choice((0, 1, 2**255 + 7)) for slot in rng.sample(SLOTS, rng.randint(0, 4))}
+        changes[address] = Change(rng.randint(1, 9), rng.randint(0, 2**70), slots=slots, wiped=rng.random() < 0.2)
+    return changes
+
+
+def check_state(chain: Chain, block: StoredBlock, state: State) -> None:
+    view = chain.view(block.hash)
+    assert chain.reader.accounts(view, ADDRESSES) == [record_of(state, address) for address in ADDRESSES]
+    keys = [address + slot for address in ADDRESSES for slot in SLOTS]
+    wanted = [state.get(key[:20], (0, 0, {}))[2].get(key[20:], 0).to_bytes(32, "big") for key in keys]
+    assert chain.reader.slots(view, keys) == wanted
+
+
+def check_proof(chain: Chain, block: StoredBlock, state: State) -> None:
+    for address in ADDRESSES[:4]:
+        proof = prove(chain, block.number, address, b"".join(SLOTS[:3]))
+        assert proof.state_root == hansa_kernel.Header.decode(block.header).state_root
+        value = account_rlp(state[address]) if address in state else None
+        key = hansa_kernel.keccak(address)
+        assert hansa_kernel.verify_proof(proof.state_root, key, value, proof.account_proof)
+        nodes = [rlp.decode(node) for node in proof.account_proof]
+        assert HexaryTrie.get_from_proof(proof.state_root, key, nodes) == (value or b"")
+        for slot, word, slot_nodes in proof.slots:
+            found = state.get(address, (0, 0, {}))[2].get(slot, 0)
+            assert int.from_bytes(word, "big") == found
+            root = proof.account[41:73] if proof.account[0] else hansa_kernel.EMPTY_ROOT
+            expected = rlp.encode(found) if found else None
+            assert hansa_kernel.verify_proof(root, hansa_kernel.keccak(slot), expected, slot_nodes)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_state_at_every_height_equals_a_dict(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    rng = random.Random(seed)
+    spec = chain_of(KEYS, proof_window=WINDOW)
+    folder = tmp_path_factory.mktemp("chain")
+    chain = open_chain(folder, spec)
+    try:
+        committed: list[tuple[StoredBlock, State]] = [(chain.head, {})]
+        staged: dict[bytes, tuple[StoredBlock, State]] = {}
+        for step in range(40):
+            choice = rng.random()
+            if choice < 0.65:
+                parent, state = rng.choice([committed[-1], *staged.values()])
+                changes = random_changes(rng, state)
+                block, _ = chain.stage(executed(parent.header, changes, extra=step.to_bytes(2, "big")))
+                after = apply(state, changes)
+                staged[block.hash] = (block, after)
+                check_state(chain, block, after)
+            elif choice < 0.95:
+                ready = [pair for pair in staged.values() if pair[0].number == committed[-1][0].number + 1]
+                children = [p for p in ready if hansa_kernel.Header.decode(p[0].header).parent_hash == committed[-1][0].hash]
+                if not children:
+                    continue
+                block, state = rng.choice(children)
+                assert chain.commit(block.hash, b"").hash == block.hash
+                committed.append((block, state))
+                staged = {found: pair for found, pair in staged.items() if found != block.hash and _stands(pair, staged, block)}
+                for found, (other, after) in staged.items():
+                    assert chain.block_by_hash(found, _NO_PARTS) is not None
+                    check_state(chain, other, after)
+            else:
+                chain.store.close()
+                chain = open_chain(folder, spec)
+                assert chain.head.hash == committed[-1][0].hash
+                staged = {}
+        for block, state in committed:
+            check_state(chain, block, state)
+            if block.number >= chain.earliest_proof():
+                check_proof(chain, block, state)
+            else:
+                with pytest.raises(Pruned):
+                    prove(chain, block.number, ADDRESSES[0], b"")
+    finally:
+        chain.store.close()
+
+
+def _stands(pair: tuple[StoredBlock, State], staged: dict[bytes, tuple[StoredBlock, State]], head: StoredBlock) -> bool:
+    parent = hansa_kernel.Header.decode(pair[0].header).parent_hash
+    while parent != head.hash:
+        if parent not in staged:
+            return False
+        parent = hansa_kernel.Header.decode(staged[parent][0].header).parent_hash
+    return True
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Chain]:
+    opened = open_chain(tmp_path / "statedb", chain_of(KEYS, proof_window=WINDOW))
+    yield opened
+    opened.store.close()
+
+
+def test_genesis_holds_what_the_chain_spec_allocates(chain: Chain) -> None:
+    view = chain.view(b"")
+    (record,) = chain.reader.accounts(view, addresses_of(KEYS)[:1])
+    assert int.from_bytes(record[9:41], "big") == 1_000 * 10**18
+    assert chain.head.number == 0
+    assert chain.reader.block_hashes(view, [0, 1]) == [chain.head.hash, ZERO]
+
+
+def test_node_history_is_pruned_beyond_the_proof_window(chain: Chain) -> None:
+    parent = chain.head
+    for number in range(1, 4 * WINDOW):
+        block, _ = chain.stage(executed(parent.header, {ADDRESSES[0]: Change(number, number)}))
+        parent = chain.commit(block.hash, b"")
+    heights = {int.from_bytes(key[-8:], "big") for key, _ in chain.store.with_prefix("node_history", b"")}
+    assert max(heights) == parent.number
+    assert parent.number - WINDOW - WINDOW // 4 <= min(heights) <= parent.number - WINDOW + 1
+    for number in range(parent.number - WINDOW, parent.number + 1):
+        (block,) = chain.blocks([number], _NO_PARTS)
+        check_proof(chain, block, {ADDRESSES[0]: (number, number, {})})
+
+
+def test_stage_again_gives_the_same_block(chain: Chain) -> None:
+    block = executed(chain.head.header, {ADDRESSES[0]: Change(1, 1)})
+    first, _ = chain.stage(block)
+    assert chain.stage(block)[0].hash == first.hash
+    chain.commit(first.hash, b"")
+    again = executed(chain.blocks([0], _NO_PARTS)[0].header, {ADDRESSES[0]: Change(1, 1)}, expected_hash=first.hash)
+    assert chain.stage(again)[0].hash == first.hash
+
+
+def test_commit_of_the_head_again_succeeds(chain: Chain) -> None:
+    block, _ = chain.stage(executed(chain.head.header, {}))
+    assert chain.commit(block.hash, b"").hash == block.hash
+    assert chain.commit(block.hash, b"").hash == block.hash
+
+
+def test_commit_of_an_unknown_block_is_not_staged(chain: Chain) -> None:
+    with pytest.raises(NotStaged):
+        chain.commit(b"\x11" * 32, b"")
+
+
+def test_commit_of_a_grandchild_of_the_head_is_refused(chain: Chain) -> None:
+    child, _ = chain.stage(executed(chain.head.header, {}))
+    grandchild, _ = chain.stage(executed(child.header, {}))
+    with pytest.raises(NotChildOfHead):
+        chain.commit(grandchild.hash, b"")
+    assert chain.head.number == 0
+
+
+def test_siblings_of_a_committed_block_are_dropped(chain: Chain) -> None:
+    winner, _ = chain.stage(executed(chain.head.header, {}, extra=b"a"))
+    loser, _ = chain.stage(executed(chain.head.header, {}, extra=b"b"))
+    chain.commit(winner.hash, b"")
+    with pytest.raises(NotStaged):
+        chain.commit(loser.hash, b"")
+    with pytest.raises(ParentUnknown):
+        chain.stage(executed(loser.header, {}))
+
+
+def test_too_many_siblings_drop_the_oldest_instead_of_blocking(chain: Chain) -> None:
+    blocks = [chain.stage(executed(chain.head.header, {}, extra=bytes((i,))))[0] for i in range(80)]
+    with pytest.raises(NotStaged):
+        chain.commit(blocks[0].hash, b"")
+    assert chain.commit(blocks[-1].hash, b"").number == 1

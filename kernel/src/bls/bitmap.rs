@@ -14,6 +14,9 @@ fn check_size(validators: usize) -> InputResult<()> {
 }
 
 /// `ceil(validators / 8)` bytes with the bits of `signers` (each at most once, any order).
+///
+/// # Errors
+/// For a signer out of range or named twice, or a set size out of range.
 pub fn bitmap_of(signers: &[usize], validators: usize) -> InputResult<Vec<u8>> {
     check_size(validators)?;
     let mut bitmap = vec![0; validators.div_ceil(8)];
@@ -31,6 +34,9 @@ pub fn bitmap_of(signers: &[usize], validators: usize) -> InputResult<Vec<u8>> {
 }
 
 /// Signers of a bitmap, ascending.
+///
+/// # Errors
+/// For a bitmap of another length, or with a bit beyond the set.
 pub fn signers_of(bitmap: &[u8], validators: usize) -> InputResult<Vec<usize>> {
     check_size(validators)?;
     let expected = validators.div_ceil(8);

@@ -27,6 +27,9 @@ pub struct Vote<'a> {
 }
 
 /// RLP list of version, then the fields in the order of [`Vote`].
+///
+/// # Errors
+/// For an unknown phase, or a hash that is not 32 bytes.
 pub fn vote_message(vote: &Vote<'_>) -> InputResult<Vec<u8>> {
     if !PHASES.contains(&vote.phase) {
         return Err(InputError::new("phase", PHASES.join(", "), vote.phase));
@@ -51,7 +54,7 @@ pub fn vote_message(vote: &Vote<'_>) -> InputResult<Vec<u8>> {
         &vote.view,
         &vote.next_set_hash,
     ];
-    let payload_length = items.iter().map(|item| item.length()).sum();
+    let payload_length = items.into_iter().map(Encodable::length).sum();
     let mut out = Vec::with_capacity(payload_length + 3);
     Header { list: true, payload_length }.encode(&mut out);
     for item in items {

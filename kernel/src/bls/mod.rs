@@ -7,6 +7,7 @@
 mod bitmap;
 mod message;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failing test may panic")]
 mod tests;
 mod validators;
 
@@ -31,6 +32,9 @@ pub const SIGNATURE_BYTES: usize = 48;
 pub const SEED_BYTES_MIN: usize = 32;
 
 /// `KeyGen` of the IETF draft, without key info: a scalar from at least 32 bytes of secret seed.
+///
+/// # Errors
+/// For a shorter seed.
 pub fn secret_key(seed: &[u8]) -> InputResult<[u8; SECRET_KEY_BYTES]> {
     SecretKey::key_gen(seed, &[]).map(|key| key.to_bytes()).map_err(|_| {
         InputError::new("seed", format!("at least {SEED_BYTES_MIN} bytes"), format!("{} bytes", seed.len()))
@@ -44,11 +48,17 @@ fn read_secret(bytes: &[u8]) -> InputResult<SecretKey> {
 }
 
 /// The 96-byte public key.
+///
+/// # Errors
+/// For a key that is not 32 bytes, zero, or not below the group order.
 pub fn public_key(secret_key: &[u8]) -> InputResult<[u8; PUBLIC_KEY_BYTES]> {
     Ok(read_secret(secret_key)?.sk_to_pk().compress())
 }
 
 /// Signature of `message` under [`VOTE_DST`].
+///
+/// # Errors
+/// As [`public_key`].
 pub fn sign(secret_key: &[u8], message: &[u8]) -> InputResult<[u8; SIGNATURE_BYTES]> {
     sign_in(VOTE_DST, secret_key, message)
 }
@@ -71,6 +81,9 @@ fn verify_in(domain: &[u8], public_key: &[u8], message: &[u8], signature: &[u8])
 }
 
 /// Signature of one's own public key under [`POSSESSION_DST`].
+///
+/// # Errors
+/// As [`public_key`].
 pub fn prove_possession(secret_key: &[u8]) -> InputResult<[u8; SIGNATURE_BYTES]> {
     sign_in(POSSESSION_DST, secret_key, &public_key(secret_key)?)
 }
@@ -87,10 +100,10 @@ pub fn verify_possession(public_key: &[u8], proof: &[u8]) -> bool {
 pub fn aggregate(signatures: &[&[u8]]) -> InputResult<[u8; SIGNATURE_BYTES]> {
     let mut points = Vec::with_capacity(signatures.len());
     for (index, bytes) in signatures.iter().enumerate() {
-        points.push(
-            read_signature(bytes)
-                .ok_or_else(|| InputError::new("signatures", "points of the group", format!("a bad one at {index}")))?,
-        );
+        points
+            .push(read_signature(bytes).ok_or_else(|| {
+                InputError::new("signatures", "points of the group", format!("a bad one at {index}"))
+            })?);
     }
     let points: Vec<&Signature> = points.iter().collect();
     AggregateSignature::aggregate(&points, false)

@@ -4,12 +4,12 @@
 //! votes that will be aggregated again in other groups are checked as a sum with coefficients. These come from a hash
 //! of all inputs: nobody can choose an input after its coefficient, and every member computes the same.
 
+use alloy_primitives::{Keccak256, keccak256};
 use blst::min_sig::{AggregatePublicKey, AggregateSignature, PublicKey, Signature};
 use blst::{
     BLST_ERROR, Pairing, blst_p1, blst_p1_affine, blst_p1_from_affine, blst_p1_mult, blst_p2, blst_p2_affine,
     blst_p2_from_affine, blst_p2_mult,
 };
-use alloy_primitives::{Keccak256, keccak256};
 use rayon::prelude::*;
 
 use super::{PUBLIC_KEY_BYTES, VALIDATORS_MAX, VOTE_DST, pairing_holds, read_key, read_signature, signers_of};
@@ -138,9 +138,8 @@ impl ValidatorKeys {
                     let signature: blst_p1_affine = read_signature(claim.signature)?.into();
                     let weight = coefficient(&seed, chunk * BATCH_CHUNK + place);
                     let bits = COEFFICIENT_BYTES * 8;
-                    let done = pairing.mul_n_aggregate(
-                        &key, false, &signature, false, &weight, bits, claim.message, &[],
-                    );
+                    let done =
+                        pairing.mul_n_aggregate(&key, false, &signature, false, &weight, bits, claim.message, &[]);
                     if done != BLST_ERROR::BLST_SUCCESS {
                         return None;
                     }

@@ -1,5 +1,7 @@
 //! Group signatures at the border.
 
+#![expect(clippy::needless_pass_by_value, reason = "what PyO3 extracts of a sequence is owned")]
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;

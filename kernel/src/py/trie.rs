@@ -1,5 +1,7 @@
 //! Tries at the border.
 
+#![expect(clippy::needless_pass_by_value, reason = "what PyO3 extracts of a sequence is owned")]
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::B256;
@@ -169,9 +171,8 @@ impl ProofJob {
     #[pyo3(signature = (root, address, slots, *, storage_root))]
     fn new(py: Python<'_>, root: &[u8], address: &[u8], slots: &[u8], storage_root: &[u8]) -> PyResult<Self> {
         let (root, storage_root) = (word(py, "root", root)?, word(py, "storage_root", storage_root)?);
-        let job = light_checked(py, || {
-            trie::ProofJob::new(root, pack::exact("address", address)?, slots, storage_root)
-        })?;
+        let job =
+            light_checked(py, || trie::ProofJob::new(root, pack::exact("address", address)?, slots, storage_root))?;
         Ok(Self(Mutex::new(job)))
     }
 

@@ -1,5 +1,7 @@
 //! Views of blocks as JSON at the border.
 
+#![expect(clippy::needless_pass_by_value, reason = "what PyO3 extracts of a sequence is owned")]
+
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -44,9 +46,8 @@ fn receipts_json<'py>(
     index: Option<usize>,
     blob_gas_price: Option<u128>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let json = heavy_checked(py, || {
-        views::receipts_json(header, transactions, senders, receipts, index, blob_gas_price)
-    })?;
+    let json =
+        heavy_checked(py, || views::receipts_json(header, transactions, senders, receipts, index, blob_gas_price))?;
     Ok(PyBytes::new(py, &json))
 }
 

@@ -9,6 +9,9 @@ use crate::error::{InputError, InputResult};
 use crate::pack;
 
 /// Root of the trie of `items`: a packed list of 32-byte key and value, alternating, ascending by key.
+///
+/// # Errors
+/// For keys of another length or order, or an empty value.
 pub fn trie_root(items: &[u8]) -> InputResult<B256> {
     let items = pack::read_packed("items", items)?;
     let (pairs, rest) = items.as_chunks::<2>();

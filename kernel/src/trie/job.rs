@@ -140,6 +140,9 @@ fn slot_updates(slots: &[[u8; 64]]) -> Vec<Update> {
 
 impl TrieJob {
     /// `parent_root` must be the root under which `records` (one per account of `write_set`, same order) hold.
+    ///
+    /// # Errors
+    /// For a malformed write set or record, or another number of records.
     pub fn new(
         parent_root: B256,
         write_set: &[u8],
@@ -151,8 +154,8 @@ impl TrieJob {
         if records.len() != writes.len() {
             return Err(InputError::new("accounts", format!("{} records", writes.len()), records.len()));
         }
-        let held = cache.as_ref().map(|cache| cache.read());
-        let held: Option<&Held> = held.as_deref();
+        let guard = cache.as_ref().map(|cache| cache.read());
+        let held: Option<&Held> = guard.as_deref();
         let prepared: Vec<InputResult<Prepared>> = writes
             .par_iter()
             .zip(records)
@@ -173,19 +176,20 @@ impl TrieJob {
         }
         leaves.sort_unstable();
         let mut updates = Vec::with_capacity(leaves.len());
-        for (hashed, index) in leaves {
-            accounts[index].update = updates.len() as u32;
+        for (place, (hashed, index)) in (0..).zip(leaves) {
+            accounts[index].update = place;
             updates.push(Update { key: Nibbles::unpack_array(&hashed.0), value: account_leaf(&accounts[index]) });
         }
         wipes.sort_unstable_by_key(|wipe| wipe.owner);
         let account_tree = Tree::new(None, parent_root, updates, held);
+        drop(guard);
         let stats = Stats {
             tries: 1 + storage.len() as u64,
             leaves: storage.iter().chain([&account_tree]).map(|tree| tree.updates_len() as u64).sum(),
             ..Stats::default()
         };
         Ok(Self {
-            cache: cache.clone(),
+            cache,
             accounts,
             account_tree,
             storage,
@@ -371,8 +375,7 @@ fn prepare(
     let prior_root = prior_storage_root(record)?;
     let owner = keccak256(write.address);
     let base = if write.is_wiped() { EMPTY_ROOT_HASH } else { prior_root };
-    let tree =
-        (!write.slots.is_empty()).then(|| Tree::new(Some(owner), base, slot_updates(write.slots), held));
+    let tree = (!write.slots.is_empty()).then(|| Tree::new(Some(owner), base, slot_updates(write.slots), held));
     let wipe = (write.is_wiped() && prior_root != EMPTY_ROOT_HASH).then(|| Wipe {
         owner,
         root: prior_root,

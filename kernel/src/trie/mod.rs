@@ -11,6 +11,7 @@ mod proof;
 mod seal;
 mod sparse;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a failing test may panic; numbers are small")]
 mod tests;
 mod tree;
 pub mod write_set;
@@ -41,6 +42,8 @@ pub enum TrieError {
 }
 
 /// `owner (0 or 32 bytes) || u8 nibble count || nibbles, two per byte` (odd: low nibble of the last byte zero).
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "a path has at most 64 nibbles")]
 pub fn node_key(owner: Option<&B256>, path: &Nibbles) -> Vec<u8> {
     let mut key = Vec::with_capacity(66);
     if let Some(owner) = owner {

@@ -103,6 +103,9 @@ pub struct ProofJob {
 impl ProofJob {
     /// Proof of `address` under `root`, and of `slots` (32 bytes each) under the account's `storage_root` (zero counts
     /// as empty: the record of an account that does not exist).
+    ///
+    /// # Errors
+    /// For slots that are not 32 bytes each.
     pub fn new(root: B256, address: [u8; 20], slots: &[u8], storage_root: B256) -> InputResult<Self> {
         let slots = pack::fixed::<32>("slots", slots)?;
         let owner = keccak256(address);

@@ -12,6 +12,9 @@ use super::node::{Branch, Node, encode_branch, encode_extension, encode_leaf};
 /// Depth above which the children of a branch are hashed side by side (256 subtries).
 const PARALLEL_DEPTH: usize = 2;
 
+/// Children of a branch.
+pub const NIBBLES: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
 /// What became of the revealed part of a trie.
 #[derive(Debug, Default)]
 pub struct Sealed {
@@ -88,10 +91,10 @@ fn children_in_parallel(branch: &mut Branch, path: Nibbles, out: &mut Sealed) ->
     let sealed: Vec<(RlpNode, Sealed)> = branch
         .children
         .par_iter_mut()
-        .enumerate()
-        .map(|(nibble, child)| {
+        .zip(NIBBLES)
+        .map(|(child, nibble)| {
             let mut part = Sealed::default();
-            let reference = seal(child, below(path, nibble as u8), true, &mut part, &mut Vec::new());
+            let reference = seal(child, below(path, nibble), true, &mut part, &mut Vec::new());
             (reference, part)
         })
         .collect();

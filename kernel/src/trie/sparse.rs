@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::PATH_NIBBLES_MAX;
 use super::cache::View;
 use super::node::{Branch, Node};
-use super::seal::below;
+use super::seal::{NIBBLES, below};
 
 /// Depth above which children of a branch are updated side by side.
 const PARALLEL_DEPTH: usize = 2;
@@ -93,14 +93,12 @@ impl Walk<'_> {
             return Ok(false);
         }
         if let Node::Blind(hash) = *node {
-            match self.reveal(hash, path, out)? {
-                Some(revealed) => *node = revealed,
-                None => {
-                    self.ask(path, todo, out);
-                    out.pending.extend_from_slice(todo);
-                    return Ok(false);
-                }
-            }
+            let Some(revealed) = self.reveal(hash, path, out)? else {
+                self.ask(path, todo, out);
+                out.pending.extend_from_slice(todo);
+                return Ok(false);
+            };
+            *node = revealed;
         }
         match node {
             Node::Empty => self.apply_empty(node, path, todo, out),
@@ -260,10 +258,10 @@ impl Walk<'_> {
                 .children
                 .par_iter_mut()
                 .zip(groups)
-                .enumerate()
-                .map(|(nibble, (child, group))| {
+                .zip(NIBBLES)
+                .map(|((child, group), nibble)| {
                     let mut part = Found::default();
-                    Ok((self.apply(child, below(path, nibble as u8), group, &mut part)?, part))
+                    Ok((self.apply(child, below(path, nibble), group, &mut part)?, part))
                 })
                 .collect();
             for part in parts {
@@ -314,15 +312,13 @@ impl Walk<'_> {
         }
         if let Node::Blind(hash) = *child {
             let child_path = below(path, nibble);
-            match self.reveal(hash, child_path, out)? {
-                Some(revealed) => *child = revealed,
-                None => {
-                    out.needs.push(child_path);
-                    // Any update of this pass leads here again, and changes nothing on its way.
-                    out.pending.extend(todo.first());
-                    return Ok(false);
-                }
-            }
+            let Some(revealed) = self.reveal(hash, child_path, out)? else {
+                out.needs.push(child_path);
+                // Any update of this pass leads here again, and changes nothing on its way.
+                out.pending.extend(todo.first());
+                return Ok(false);
+            };
+            *child = revealed;
         }
         let first = Nibbles::from_nibbles([nibble]);
         *node = match std::mem::take(child) {

@@ -53,7 +53,7 @@ impl Tree {
         let root = if root == EMPTY_ROOT_HASH { Node::Empty } else { Node::Blind(root) };
         let unknown = if owner.is_some() { STORAGE_DEPTH_UNKNOWN } else { ACCOUNT_DEPTH_UNKNOWN };
         let learned = held.and_then(|held| View::new(held, owner.as_ref()).depth()).unwrap_or(unknown);
-        let todo = (0..updates.len() as u32).collect();
+        let todo = (0..).take(updates.len()).collect();
         Self {
             owner,
             root,
@@ -148,6 +148,7 @@ impl Tree {
     }
 
     /// Path length at which 95 % of the walks ended.
+    #[expect(clippy::cast_possible_truncation, reason = "a path has at most 64 nibbles")]
     fn depth(&self) -> Option<u8> {
         let walks: u64 = self.ends.iter().map(|&count| u64::from(count)).sum();
         let mut sum = 0;

@@ -61,6 +61,9 @@ impl<'a> Reader<'a> {
 }
 
 /// All accounts of a write set, checked: order, flags, lengths.
+///
+/// # Errors
+/// Names what of the write set is not as the layout says.
 pub fn parse(write_set: &[u8]) -> InputResult<Vec<AccountWrite<'_>>> {
     let mut reader = Reader { rest: write_set };
     let count = reader.count("account count")?;
@@ -112,6 +115,9 @@ fn parse_account<'a>(reader: &mut Reader<'a>) -> InputResult<AccountWrite<'a>> {
 }
 
 /// Addresses (20 bytes each) and slot keys (52 bytes each) in write-set order; a wiped account's slots are left out.
+///
+/// # Errors
+/// As [`parse`].
 pub fn keys(write_set: &[u8]) -> InputResult<(Vec<u8>, Vec<u8>)> {
     let (mut addresses, mut slots) = (Vec::new(), Vec::new());
     for account in parse(write_set)? {

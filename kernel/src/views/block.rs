@@ -1,7 +1,7 @@
 //! `eth_getBlockBy*`.
 
-use alloy_consensus::constants::EMPTY_WITHDRAWALS;
 use alloy_consensus::EMPTY_OMMER_ROOT_HASH;
+use alloy_consensus::constants::EMPTY_WITHDRAWALS;
 use alloy_rlp::length_of_length;
 use rayon::prelude::*;
 

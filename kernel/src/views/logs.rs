@@ -25,6 +25,9 @@ pub struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     /// `addresses`: 20 bytes each; `topics[i]`: 32-byte alternatives one after the other.
+    ///
+    /// # Errors
+    /// For lengths that do not fit, or more places than a log has topics.
     pub fn read(addresses: &'a [u8], topics: &[&'a [u8]]) -> InputResult<Self> {
         if topics.len() > TOPICS_MAX {
             return Err(InputError::new("topics", format!("at most {TOPICS_MAX} places"), topics.len()));
@@ -49,6 +52,9 @@ impl<'a> Filter<'a> {
     }
 
     /// As [`Filter::may_match`], for the 256 bytes of a bloom.
+    ///
+    /// # Errors
+    /// For another length.
     pub fn may_match_bytes(&self, bloom: &[u8]) -> InputResult<bool> {
         Ok(self.may_match(&Bloom::from(pack::exact::<256>("bloom", bloom)?)))
     }
@@ -84,6 +90,9 @@ pub fn write_log(out: &mut Vec<u8>, log: &Log<'_>, place: &Place<'_>) {
 }
 
 /// Logs of a block that match: how many there are, and the JSON array of the first `limit` of them.
+///
+/// # Errors
+/// For bytes that are no header, or receipts that do not fit the hashes.
 pub fn logs_json(
     header: &[u8],
     hashes: &[u8],
@@ -107,7 +116,11 @@ pub fn logs_json(
                     if count > 0 {
                         out.push(b',');
                     }
-                    write_log(&mut out, log, &Place { header: &header, transaction_hash, transaction_index, log_index });
+                    write_log(
+                        &mut out,
+                        log,
+                        &Place { header: &header, transaction_hash, transaction_index, log_index },
+                    );
                 }
                 count += 1;
             }
@@ -119,6 +132,9 @@ pub fn logs_json(
 }
 
 /// Distinct index terms of a block's logs, ascending, 33 bytes each.
+///
+/// # Errors
+/// For bytes that are no receipts.
 pub fn log_terms(receipts: &[u8]) -> InputResult<Vec<u8>> {
     let mut terms: Vec<[u8; TERM_BYTES]> = Vec::new();
     for receipt in parse(receipts)? {

@@ -7,6 +7,7 @@ mod logs;
 mod receipts;
 mod stored;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a failing test may panic; numbers are small")]
 mod tests;
 mod transaction;
 
@@ -47,9 +48,10 @@ impl<'a> Block<'a> {
     }
 
     fn transaction(&self, index: usize) -> InputResult<TxEnvelope> {
-        let raw = self.transactions.get(index).ok_or_else(|| {
-            InputError::new("index", format!("below {}", self.transactions.len()), index)
-        })?;
+        let raw = self
+            .transactions
+            .get(index)
+            .ok_or_else(|| InputError::new("index", format!("below {}", self.transactions.len()), index))?;
         let bad = |got: String| InputError::new("transactions", format!("an EIP-2718 transaction at {index}"), got);
         let mut rest = *raw;
         let transaction = TxEnvelope::decode_2718(&mut rest).map_err(|error| bad(error.to_string()))?;

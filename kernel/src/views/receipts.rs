@@ -15,6 +15,9 @@ use crate::pack;
 ///
 /// `blob_gas_price` (wei) is for blocks with blob transactions under rules newer than Prague's; without it the price
 /// follows from the header by Cancun's or Prague's schedule.
+///
+/// # Errors
+/// For bytes that are no block, receipts that are not its own, or an index beyond the end.
 pub fn receipts_json(
     header: &[u8],
     transactions: &[u8],
@@ -118,6 +121,9 @@ impl View<'_> {
 }
 
 /// Packed list of consensus receipts, as their root commits to them.
+///
+/// # Errors
+/// For receipts that do not fit the transactions.
 pub fn raw_receipts(transactions: &[u8], receipts: &[u8]) -> InputResult<Vec<u8>> {
     let transactions = pack::read_packed("transactions", transactions)?;
     let receipts = parse(receipts)?;

@@ -1,6 +1,6 @@
 //! Stored receipts: RLP list of `[type, status, cumulative_gas_used, [[address, [topic...], data]...]]`.
 
-use alloy_primitives::{Bloom, B256};
+use alloy_primitives::{B256, Bloom};
 use alloy_rlp::{Decodable, Encodable, Header};
 
 use crate::error::{InputError, InputResult};
@@ -83,7 +83,7 @@ fn parse_receipt<'a>(rest: &mut &'a [u8]) -> alloy_rlp::Result<Receipt<'a>> {
     let mut fields = Header::decode_bytes(rest, true)?;
     let tx_type = u8::decode(&mut fields)?;
     let outcome = match fields.first() {
-        Some(0x80) | Some(0x01) => Outcome::Status(bool::decode(&mut fields)?),
+        Some(0x80 | 0x01) => Outcome::Status(bool::decode(&mut fields)?),
         _ => Outcome::Root(B256::decode(&mut fields)?),
     };
     let cumulative_gas_used = u64::decode(&mut fields)?;

@@ -10,6 +10,9 @@ use crate::error::InputResult;
 use crate::tx::Decoded;
 
 /// The object of transaction `index` of a block.
+///
+/// # Errors
+/// For bytes that are no block, or an index beyond its end.
 pub fn transaction_json(header: &[u8], transactions: &[u8], senders: &[u8], index: usize) -> InputResult<Vec<u8>> {
     let block = Block::read(header, transactions, senders)?;
     let mut out = Vec::with_capacity(1_024);

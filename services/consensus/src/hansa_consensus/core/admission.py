@@ -33,8 +33,8 @@ class Admission:
     observe_until: int = 0  # height at which observe mode ends
     floor_view: int = 0  # no vote below: f + 1 members have seen a vote of ours in that view
     _answers: dict[int, _Answer] = field(default_factory=dict)
-    _commit_mark: tuple[int, int] = (-1, -1)  # (view, height) of our highest commit vote
-    _mark: tuple[int, int] = (-1, -1)  # of our highest vote of any phase
+    _commit_mark: tuple[int, int] = (0, 0)  # (view, height) of our highest commit vote
+    _mark: tuple[int, int] = (0, 0)  # of our highest vote of any phase
     _released: int = -1
     _exempt: bool = False
 
@@ -106,6 +106,9 @@ class Admission:
             if max(heads) > 0 or seen:
                 self._observe(max(heads))
                 return False
+            # A new chain. From now on this log is known to hold all our votes, even while there are none.
+            self._released = 0
+            self.out.append(PersistReleased(0))
         elif self._claimed() > self._mark and self._claimed()[1] > self._released:
             self._observe(max(heads))
             return False
@@ -116,7 +119,7 @@ class Admission:
         """The highest (view, height) that f + 1 members, so at least one honest one, have seen us vote for."""
         claims = sorted((answer.vote for answer in self._answers.values()), reverse=True)
         faulty = self.members - self.crypto.quorum(self.members)
-        return claims[faulty] if len(claims) > faulty else (-1, -1)
+        return claims[faulty] if len(claims) > faulty else (0, 0)
 
     def _observe(self, height: int) -> None:
         self.mode = Mode.OBSERVING

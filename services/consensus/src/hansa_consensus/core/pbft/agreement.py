@@ -72,6 +72,9 @@ class Agreement(ChainEngine):
         heights += [vote.to_height for vote in self.recovered.votes if vote.phase is Phase.COMMIT]
         return max(heights, default=0)
 
+    def _is_enough(self, signers: list[int], validators: int) -> bool:
+        return len(signers) >= self.crypto.quorum(validators)
+
     def _leader(self, height: int, view: int) -> int:
         """Design, "Views and leaders"."""
         return (height // self.config.leader_term + view) % self.members

@@ -147,17 +147,11 @@ def test_order_and_white_space_do_not_change_the_name(spec_file: bytes) -> None:
     ],
 )
 def test_bad_chain_spec_is_refused_by_name(
-    changed: Changed, spec_file: bytes, change: Callable[[dict[str, Any]], object], text: str
+    changed: Changed, change: Callable[[dict[str, Any]], object], text: str
 ) -> None:
-    document = json.loads(spec_file)
-    change(document)
-    try:
-        raw = changed(change)
-    except ChainSpecInvalid as error:  # some have no commitment at all
-        assert text in str(error)
-        return
-    with pytest.raises(ChainSpecInvalid, match=text.replace("(", r"\(")):
-        parse_chain_spec(raw)
+    # Some have no commitment at all, so that making the file is refused already.
+    with pytest.raises(ChainSpecInvalid, match=text):
+        parse_chain_spec(changed(change))
 
 
 @pytest.mark.parametrize("source", REQUIRED)

@@ -78,7 +78,10 @@ class MetricsServer:
         self.started = False
         self._host = host
         self._services = services
-        config = uvicorn.Config(self._app, host=host, port=port, log_config=None, lifespan="off", access_log=False)
+        # Told apart from asgi2 by name: uvicorn takes a bound method for an asgi2 application.
+        config = uvicorn.Config(
+            self._app, host=host, port=port, interface="asgi3", log_config=None, lifespan="off", access_log=False
+        )
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         self._task: asyncio.Task[None] | None = None

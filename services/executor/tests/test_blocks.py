@@ -96,7 +96,9 @@ async def head_of(clients: Clients) -> types_pb2.Head:
     return (await clients.statedb.GetHead(statedb_pb2.GetHeadRequest(), wait_for_ready=True)).head
 
 
-def verify_request(build: executor_pb2.ExecuteRequest, built: executor_pb2.ExecuteResponse) -> executor_pb2.ExecuteRequest:
+def verify_request(
+    build: executor_pb2.ExecuteRequest, built: executor_pb2.ExecuteResponse
+) -> executor_pb2.ExecuteRequest:
     return executor_pb2.ExecuteRequest(
         parent_hash=build.parent_hash,
         header=built.header,
@@ -154,7 +156,8 @@ async def test_another_member_verifies_what_one_has_built(alpha: Member, beta: M
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "name"), [(3, b"\x11" * 32, "state_root"), (5, b"\x11" * 32, "receipts_root"), (10, b"\x01", "gas_used")]
+    ("field", "value", "name"),
+    [(3, b"\x11" * 32, "state_root"), (5, b"\x11" * 32, "receipts_root"), (10, b"\x01", "gas_used")],
 )
 async def test_a_header_that_lies_is_refused_naming_the_field(
     alpha: Member, chain: ChainSpec, field: int, value: bytes, name: str

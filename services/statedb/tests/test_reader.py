@@ -116,13 +116,19 @@ def test_state_at_every_height_equals_a_dict(tmp_path_factory: pytest.TempPathFa
                 check_state(chain, block, after)
             elif choice < 0.95:
                 ready = [pair for pair in staged.values() if pair[0].number == committed[-1][0].number + 1]
-                children = [p for p in ready if hansa_kernel.Header.decode(p[0].header).parent_hash == committed[-1][0].hash]
+                children = [
+                    p for p in ready if hansa_kernel.Header.decode(p[0].header).parent_hash == committed[-1][0].hash
+                ]
                 if not children:
                     continue
                 block, state = rng.choice(children)
                 assert chain.commit(block.hash, b"").hash == block.hash
                 committed.append((block, state))
-                staged = {found: pair for found, pair in staged.items() if found != block.hash and _stands(pair, staged, block)}
+                staged = {
+                    found: pair
+                    for found, pair in staged.items()
+                    if found != block.hash and _stands(pair, staged, block)
+                }
                 for found, (other, after) in staged.items():
                     assert chain.block_by_hash(found, _NO_PARTS) is not None
                     check_state(chain, other, after)

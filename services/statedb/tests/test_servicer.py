@@ -58,7 +58,9 @@ def stage_request(
 
 
 async def extend(
-    stub: statedb_pb2_grpc.StateDbStub, changes: dict[bytes, Change] | None = None, batch: hansa_kernel.TxBatch | None = None
+    stub: statedb_pb2_grpc.StateDbStub,
+    changes: dict[bytes, Change] | None = None,
+    batch: hansa_kernel.TxBatch | None = None,
 ) -> types_pb2.Head:
     staged = await stub.Stage(stage_request(await head_of(stub), changes, batch))
     certificate = types_pb2.Certificate(phase="commit", to_hash=staged.hash, signature=b"\x01" * 48)
@@ -269,16 +271,16 @@ async def test_reads_during_commits_see_one_height(stub: statedb_pb2_grpc.StateD
 
 
 async def test_restart_resumes_and_stop_does_not_wait_for_streams(tmp_path: Path, chain: ChainSpec) -> None:
-    async with running(StateDbService(context_of(chain, tmp_path))) as service:
-        async with stub_of(statedb_pb2_grpc.StateDbStub, service.port) as stub:
-            head = await extend(stub, {b"\xaa" * 20: Change(1, 1)})
-            heads = stub.StreamHeads(statedb_pb2.StreamHeadsRequest(**{"from": 1}))
-            await heads.read()
-            await asyncio.wait_for(service.stop(), 3)
-    async with running(StateDbService(context_of(chain, tmp_path))) as service:
-        async with stub_of(statedb_pb2_grpc.StateDbStub, service.port) as stub:
-            assert (await head_of(stub)).hash == head.hash
-            assert (await extend(stub)).number == 2
+    service = StateDbService(context_of(chain, tmp_path))
+    async with running(service), stub_of(statedb_pb2_grpc.StateDbStub, service.port) as stub:
+        head = await extend(stub, {b"\xaa" * 20: Change(1, 1)})
+        heads = stub.StreamHeads(statedb_pb2.StreamHeadsRequest(**{"from": 1}))
+        await heads.read()
+        await asyncio.wait_for(service.stop(), 3)
+    service = StateDbService(context_of(chain, tmp_path))
+    async with running(service), stub_of(statedb_pb2_grpc.StateDbStub, service.port) as stub:
+        assert (await head_of(stub)).hash == head.hash
+        assert (await extend(stub)).number == 2
 
 
 async def test_start_on_another_chain_is_refused_with_what_to_do(tmp_path: Path, chain: ChainSpec) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import hansa_kernel
@@ -73,7 +74,7 @@ def check_consistent(chain: Chain) -> None:
         assert (proof.account[0] == 1) == bool(number and address != account(10**6))
     blocks = chain.blocks(range(number + 1), Parts())
     assert [block.number for block in blocks] == list(range(number + 1))
-    for parent, child in zip(blocks, blocks[1:], strict=False):
+    for parent, child in pairwise(blocks):
         assert hansa_kernel.Header.decode(child.header).parent_hash == parent.hash
 
 
@@ -203,7 +204,10 @@ def start_writer(folder: Path) -> "subprocess.Popen[str]":
     """A process that commits blocks and prints the height of each after it is durable."""
     roots = os.pathsep.join((str(Path(__file__).parents[3] / "tests"),))
     writer = subprocess.Popen(
-        [sys.executable, str(WRITER), str(folder)], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": roots}
+        [sys.executable, str(WRITER), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": roots},
     )
     assert writer.stdout is not None
     assert writer.stdout.readline().strip() == "ready"

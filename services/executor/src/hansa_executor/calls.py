@@ -1,7 +1,5 @@
 """Runs eth_call and eth_estimateGas behind the kernel's miss protocol, within a time limit."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable
@@ -10,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
-import hansa_kernel
 from hansa.packing import chunks
 from hansa.v1 import executor_pb2, statedb_pb2, statedb_pb2_grpc, types_pb2
-from hansa_kernel import BlockEnv, Header, KernelInputError, Need, Spec, StateCache
+from hansa_kernel import BlockEnv, CallJob, CallResult, Cancelled, Header, KernelInputError, Need, Spec, StateCache
 
 from hansa_executor import limits, metrics
 from hansa_executor.errors import BlockUnknown, CallTimedOut, ParentUnknown, RequestInvalid, StateDbAway
@@ -115,8 +112,8 @@ class CallExecutor:
             parent_beacon_block_root=header.parent_beacon_block_root or bytes(32),
         )
 
-    def _job(self, request: executor_pb2.CallRequest, env: BlockEnv, block_hash: bytes) -> hansa_kernel.CallJob:
-        return hansa_kernel.CallJob(
+    def _job(self, request: executor_pb2.CallRequest, env: BlockEnv, block_hash: bytes) -> CallJob:
+        return CallJob(
             self._spec,
             env,
             sender=getattr(request, "from") or bytes(20),
@@ -137,19 +134,19 @@ class CallExecutor:
             estimate=request.estimate,
         )
 
-    async def _run(self, job: hansa_kernel.CallJob, block_hash: bytes) -> hansa_kernel.CallResult:
+    async def _run(self, job: CallJob, block_hash: bytes) -> CallResult:
         try:
             return await asyncio.wait_for(self._steps(job, block_hash), self._limits.timeout_ms / 1000)
-        except (TimeoutError, hansa_kernel.Cancelled) as error:
+        except (TimeoutError, Cancelled) as error:
             raise CallTimedOut(self._limits.timeout_ms) from error
         except ParentUnknown as error:
             raise BlockUnknown(block_hash.hex()) from error
         finally:
             job.cancel()  # a step that still runs in its thread ends soon
 
-    async def _steps(self, job: hansa_kernel.CallJob, block_hash: bytes) -> hansa_kernel.CallResult:
+    async def _steps(self, job: CallJob, block_hash: bytes) -> CallResult:
         step = await self._in_pool(job.step)
-        while not isinstance(step, hansa_kernel.CallResult):
+        while not isinstance(step, CallResult):
             if isinstance(step, Need):
                 metrics.ROUNDS.inc()
                 step = await self._in_pool(job.step, await self._reads.values(step, block_hash))

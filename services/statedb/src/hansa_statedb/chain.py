@@ -268,7 +268,6 @@ class Chain:
 
     def _advance(self, overlay: Overlay, certificate: bytes) -> None:
         block = replace(overlay.block, certificate=certificate)
-        header = Header.decode(block.header)
         with self._lock:
             dropped = self._overlays.committed(overlay)
             self._head, self._head_root = block, overlay.state_root

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-import hansa_kernel
 from hansa.packing import chunks, unpack
-from hansa_kernel import CorruptState, Header, KernelInputError, ProofJob, ProofResult
+from hansa_kernel import CorruptState, Header, KernelInputError, ProofJob, ProofResult, logs_json
 
 from hansa_statedb import limits, metrics
 from hansa_statedb.chain import Chain, Parts
@@ -70,7 +69,7 @@ def find_logs(chain: Chain, wanted: LogFilter) -> LogAnswer:
     for number in candidate_blocks(groups, wanted.start, end, seek):
         (block,) = chain.blocks([number], _LOG_PARTS)
         metrics.LOG_BLOCKS_READ.inc()
-        here, array = hansa_kernel.logs_json(
+        here, array = logs_json(
             block.header,
             block.hashes,
             block.receipts,

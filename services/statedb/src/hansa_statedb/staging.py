@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import hansa_kernel
 from hansa.packing import PackedListInvalid, chunks, pack, unpack
 from hansa_kernel import (
     EMPTY_ROOT,
@@ -14,6 +13,7 @@ from hansa_kernel import (
     TrieJob,
     TrieResult,
     keccak_batch,
+    log_terms,
     seal_header,
 )
 
@@ -25,12 +25,13 @@ from hansa_statedb.core.layout import (
     shrink_account,
     shrink_word,
 )
-from hansa_statedb.core.overlays import Overlay, StoredBlock, View, size_of
+from hansa_statedb.core.overlays import Overlay, StoredBlock, View
 from hansa_statedb.core.write_set import WriteSet, parse_write_set
 from hansa_statedb.errors import HashMismatch, RequestInvalid
 from hansa_statedb.reader import Reader
 
 _EXISTS = b"\x01"
+_ENTRY_BYTES = 150  # objects of one entry of a dict, beside its key and value
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +177,14 @@ def _overlay(
         old_slots={},
         old_nodes=old_nodes,
         log_terms=_log_terms(block.receipts) if any(header.logs_bloom) else b"",
-        size_bytes=stored.size_bytes + size_of(accounts, slots, codes, nodes, old_nodes),
+        size_bytes=_ENTRY_BYTES * (2 * len(accounts) + 2 * len(slots) + len(nodes) + len(old_nodes))
+        + sum(map(len, (block.write_set, block.write_set, result.node_writes, result.node_old)))
+        + stored.size_bytes,
     )
 
 
 def _log_terms(receipts: bytes) -> bytes:
     try:
-        return hansa_kernel.log_terms(receipts)
+        return log_terms(receipts)
     except (KernelInputError, PackedListInvalid) as error:
         raise RequestInvalid("receipts", "the kernel's layout", str(error)) from error

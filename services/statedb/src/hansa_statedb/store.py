@@ -124,8 +124,8 @@ class Store:
             raise _refusal(folder, error) from error
         self._families = {name: self._db.get_column_family(name) for name in FAMILIES}
         self._handles = {name: self._db.get_column_family_handle(name) for name in FAMILIES}
-        self._sync = WriteOptions()
-        self._sync.sync = True
+        self._options = WriteOptions()
+        self._options.memtable_insert_hint_per_batch = True  # a block's keys are sorted per family
         self._closed = threading.Event()
 
     def get_many(self, family: str, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -195,9 +195,15 @@ class Store:
         return Batch(self._handles)
 
     def write(self, batch: Batch) -> None:
-        """Apply and sync. Raises `StoreFailed`: then nothing may be assumed about the batch, and the process ends."""
+        """Apply and sync. Raises `StoreFailed`: then nothing may be assumed about the batch, and the process ends.
+
+        The log is synced in a second step because rocksdict holds the interpreter lock while it writes and not while it
+        syncs (1 ms here, 10 ms on a slow disk). Readers may see the batch a moment before it is durable; nobody is told
+        of it before.
+        """
         try:
-            self._db.write(batch.raw, self._sync)
+            self._db.write(batch.raw, self._options)
+            self._db.flush_wal(True)
         except Exception as error:
             raise self._failure(error) from error
 

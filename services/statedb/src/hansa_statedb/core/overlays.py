@@ -184,11 +184,6 @@ def overlay_hashes(view: View) -> Iterator[tuple[int, bytes]]:
         yield overlay.block.number, overlay.block.hash
 
 
-def size_of(*tables: dict[bytes, bytes]) -> int:
-    """Bytes of keys and values, with 100 for each entry's objects."""
-    return sum(100 + len(key) + len(value) for table in tables for key, value in table.items())
-
-
 __all__ = [
     "Overlay",
     "Overlays",
@@ -199,5 +194,4 @@ __all__ = [
     "overlay_hashes",
     "overlay_node",
     "overlay_slot",
-    "size_of",
 ]

@@ -1,6 +1,8 @@
 """Reads the kernel's write-set layout (`_kernel.pyi`, "write set")."""
 
+import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hansa_statedb.errors import RequestInvalid
 
@@ -8,11 +10,10 @@ DELETED = 1
 WIPED = 2
 CODE_FOLLOWS = 4
 
-_FIXED_BYTES = 20 + 1 + 8 + 32 + 32
+_FIXED = struct.Struct(">20sB40s32s")  # address, flags, nonce and balance, code hash
 
 
-@dataclass(frozen=True, slots=True)
-class AccountWrite:
+class AccountWrite(NamedTuple):
     """An account after a block, without its storage root."""
 
     address: bytes
@@ -42,15 +43,13 @@ def parse_write_set(data: bytes) -> WriteSet:
     slots: dict[bytes, bytes] = {}
     previous = b""
     for _ in range(count):
-        end = at + _FIXED_BYTES
+        end = at + _FIXED.size
         if end + 4 > size:
             raise RequestInvalid("write_set", f"an account at byte {at}", f"{size} bytes in all")
-        address = data[at : at + 20]
-        flags = data[at + 20]
+        address, flags, nonce_and_balance, code_hash = _FIXED.unpack_from(data, at)
         if address <= previous:
             raise RequestInvalid("write_set", "ascending addresses", address.hex())
         previous = address
-        nonce_and_balance, code_hash = data[at + 21 : at + 61], data[at + 61 : end]
         at = end
         code: bytes | None = None
         if flags & CODE_FOLLOWS:

@@ -31,6 +31,7 @@ class Member:
     failures: list[BaseException] = field(default_factory=list)
     channels: dict[str, Any] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)  # kept over restarts
+    more_executors: list[str] = field(default_factory=list)  # addresses
 
     def settings(self) -> Settings:
         """With the ports that are bound already."""
@@ -52,7 +53,7 @@ class Member:
             ),
             addresses=AddressSettings(
                 statedb=at.get("statedb", "127.0.0.1:1"),
-                executors=(at.get("executor", "127.0.0.1:1"),),
+                executors=(at.get("executor", "127.0.0.1:1"), *self.more_executors),
                 p2p=at.get("p2p_internal", "127.0.0.1:1"),
                 consensus=at.get("consensus", "127.0.0.1:1"),
             ),
@@ -71,9 +72,21 @@ class Member:
                 self.ports["p2p_internal"] = service.internal_port
                 self.endpoints[self.name] = f"127.0.0.1:{service.port}"
 
+    async def add_executor(self) -> None:
+        """A second executor, behind the first in order of choice."""
+        context = ServiceContext(
+            self.settings().model_copy(update={"executor": ExecutorSettings(port=0)}),
+            self.chain,
+            asyncio.get_running_loop().create_future(),
+        )
+        service = find_services(["executor"])[0](context)
+        await service.start()
+        self.services["executor 2"] = service
+        self.more_executors.append(f"127.0.0.1:{service.port}")
+
     async def stop(self, *names: str) -> None:
         """Stop services, all that run by default."""
-        for name in reversed(names or tuple(name for name in ORDER if name in self.services)):
+        for name in reversed(names or tuple(name for name in (*ORDER, "executor 2") if name in self.services)):
             await self.services.pop(name).stop()
         if not names:
             for channel in self.channels.values():

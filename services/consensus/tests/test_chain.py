@@ -1,6 +1,7 @@
 """Whole members that agree on blocks: every service real, in one process."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -179,3 +180,47 @@ async def test_burst_from_every_member_is_committed_once_each(tmp_path: Path) ->
             )
             total += len((await members[0].statedb.GetBlocks(request)).blocks[0].hashes) // 32
         assert total == 4 * count
+
+
+async def test_wiped_member_gets_the_chain_back_and_votes_again(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="400ms") as members:
+        response = await members[0].submit(transfers(members[0].chain, sender=0, first_nonce=0, count=10))
+        for member in members:
+            await member.until_committed(response.hashes)
+        await members[3].stop()
+        shutil.rmtree(members[3].folder / "statedb")
+        shutil.rmtree(members[3].folder / "consensus")
+        await members[3].start()
+        await members[3].until_committed(response.hashes)
+        height = await members[0].head()
+        for member in members:
+            await member.until_head(height + 7)  # beyond what it only watches (rule K4)
+        await members[2].stop()  # from here on three are needed, and it is one of them
+        again = await members[3].submit(transfers(members[3].chain, sender=1, first_nonce=0, count=3))
+        await members[0].until_committed(again.hashes)
+        await same_chain([members[0], members[1], members[3]])
+
+
+async def test_second_executor_takes_over_when_the_first_dies(tmp_path: Path) -> None:
+    async with running(tmp_path, 1, engine="poa", empty_block_time=0) as (member,):
+        await member.stop("consensus")
+        await member.add_executor()
+        await member.start("consensus")
+        first = await member.submit(transfers(member.chain, sender=0, first_nonce=0, count=2))
+        await member.until_committed(first.hashes)
+        await member.stop("executor")
+        second = await member.submit(transfers(member.chain, sender=0, first_nonce=2, count=2))
+        await member.until_committed(second.hashes)
+
+
+async def test_bodies_that_never_arrived_are_fetched_from_the_proposer(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="1s") as members:
+        await members[0].until_head(1)
+        leader = (await members[0].status()).leader
+        # The leader's pushes are lost: its own p2p gets no message of the class of transactions.
+        network = members[leader].services["consensus"]._network
+        send = network.send
+        network.send = lambda to, kind, payload: None if kind == 4 else send(to, kind, payload)
+        response = await members[leader].submit(transfers(members[leader].chain, sender=0, first_nonce=0, count=25))
+        for member in members:
+            await member.until_committed(response.hashes)

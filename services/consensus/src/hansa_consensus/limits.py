@@ -86,8 +86,10 @@ READ_SECONDS_MAX: Final = 5.0
 """How long statedb may take to read accounts for admission; then the batch is answered with UNAVAILABLE."""
 
 RETRY_SECONDS_MIN: Final = 0.05
+"""First pause before another service of this member is tried again; it doubles."""
+
 RETRY_SECONDS_MAX: Final = 1.0
-"""Pauses between attempts to reach another service of this member: doubling between these."""
+"""Longest such pause: a service that is back is found within a second."""
 
 STREAM_POOL_BATCHES_MAX: Final = 1_000
 """Batches that wait for a slow reader of StreamPool; the oldest goes, and the reader is told."""

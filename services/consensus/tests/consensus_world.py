@@ -19,7 +19,16 @@ from dataclasses import dataclass, field, replace
 
 from hansa_consensus.core import effects as fx
 from hansa_consensus.core import events as ev
-from hansa_consensus.core.engine import Engine, EngineConfig, EngineStatus, HeaderFields, Mode, create_engine
+from hansa_consensus.core.engine import (
+    Crypto,
+    Engine,
+    EngineConfig,
+    EngineStatus,
+    HeaderFields,
+    Mode,
+    ValidatorSet,
+    create_engine,
+)
 from hansa_consensus.core.logstate import LogState
 from hansa_consensus.core.records import (
     InstalledViewRecord,
@@ -219,8 +228,9 @@ class World:
         self.random = random.Random(seed)
         self.members = members
         self.genesis = genesis_head()
-        self.crypto = OracleCrypto(self.genesis.hash)
-        self.validators = OracleValidators(members)
+        self.crypto: Crypto = OracleCrypto(self.genesis.hash)
+        self.validators: ValidatorSet = OracleValidators(members)
+        self.sign: Callable[[int, bytes], bytes] = oracle_signature
         self.faults = faults or Faults()
         self.faulty = {*twins, *liars}
         self.liars = set(liars)
@@ -294,7 +304,7 @@ class World:
         )
         recovered = copy.state.recovered()
         signer = WatermarkSigner(
-            sign=lambda message: oracle_signature(copy.member, message),
+            sign=lambda message: self.sign(copy.member, message),
             message=self.crypto.vote_message,
             recovered=recovered,
         )
@@ -621,12 +631,21 @@ class World:
                 return replace(message, vote=self.resign(replace(vote, view=vote.view + ahead)))
             case NewView(view_changes=changes) if len(changes) > 1:
                 return replace(message, view_changes=changes[:-1])
+            case PeerStatus(head_certificate=certificate) if certificate is not None and self.random.random() < 0.5:
+                forged = replace(
+                    certificate,
+                    from_hash=certificate.to_hash,
+                    from_height=certificate.to_height,
+                    to_hash=digest(certificate.to_hash),
+                    to_height=certificate.to_height + 1,
+                )
+                return replace(message, head_number=forged.to_height, head_hash=forged.to_hash, head_certificate=forged)
             case PeerStatus():
                 return replace(message, your_highest_vote_height=1 << 40, your_highest_vote_view=1 << 40)
         return message
 
     def resign(self, vote: Vote) -> Vote:
-        return vote.signed(oracle_signature(vote.signer, self.crypto.vote_message(vote)))
+        return vote.signed(self.sign(vote.signer, self.crypto.vote_message(vote)))
 
     # --- checks ---------------------------------------------------------------------------------------------------
 

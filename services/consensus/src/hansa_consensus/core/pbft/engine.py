@@ -144,11 +144,10 @@ class PbftEngine(Agreement):
 
     def _on_head(self) -> None:
         head = self.chain.head
-        if self.accepted is not None and self.accepted.hash == head.hash:
-            if not self.is_leader:
-                self.last_proposal_ms = self.accepted_ms
-        else:
+        if self.accepted is None or self.accepted.hash != head.hash:
             self.last_proposal_ms = self.now_ms
+        elif self.my_proposal is None:
+            self.last_proposal_ms = self.accepted_ms  # our own counts from the start of its building
         self.accepted = None
         self.my_proposal = None
         self.lock = None

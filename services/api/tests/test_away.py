@@ -1,0 +1,100 @@
+"""Services behind the api come and go: requests get -32002 meanwhile, and nothing is lost or has to be restarted."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from accounts import Sender, hash_of
+from api_node import Node
+
+WHO = "0x" + "11" * 20
+TO = bytes.fromhex("47" * 20)
+SENDER = Sender(0)
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A chain of its own, whose api gives up on others quickly."""
+    limits = {"read_timeout_backend_ms": 700, "submit_timeout_ms": 700, "call_timeout_ms": 700}
+    node = Node(tmp_path_factory.mktemp("fragile"), api={"limits": limits})
+    node.start()
+    yield node
+    node.close()
+
+
+def ask(node: Node, method: str, *params: Any) -> Any:
+    """One request on a connection of its own."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+    return httpx.post(node.url, json=body, timeout=20).json()
+
+
+def eventually(node: Node, method: str, *params: Any) -> Any:
+    """Ask until there is a result, for a bounded time."""
+    ends = time.monotonic() + 30
+    while True:
+        answer = ask(node, method, *params)
+        if "result" in answer:
+            return answer["result"]
+        assert answer["error"]["code"] == -32002, answer
+        assert time.monotonic() < ends, answer
+        time.sleep(0.1)
+
+
+def test_executor_away(fragile: Node) -> None:
+    assert ask(fragile, "eth_call", {"to": WHO})["result"] == "0x"
+    fragile.stop("executor")
+    error = ask(fragile, "eth_call", {"to": WHO})["error"]
+    assert error["code"] in (-32002, -32005)
+    assert ask(fragile, "eth_getBalance", WHO)["result"] == "0x0"
+    fragile.start("executor")
+    assert eventually(fragile, "eth_call", {"to": WHO}) == "0x"
+
+
+def test_consensus_away(fragile: Node) -> None:
+    raw = SENDER.transfer(TO, nonce=0)
+    fragile.stop("consensus")
+    error = ask(fragile, "eth_sendRawTransaction", "0x" + raw.hex())["error"]
+    assert (error["code"], error["message"]) == (-32002, "resource unavailable: consensus does not answer")
+    assert ask(fragile, "eth_getBalance", WHO)["result"] == "0x0"
+    page = httpx.get(fragile.url, headers={"accept": "text/html"}, timeout=10)
+    assert "consensus does not answer" in page.text
+    assert httpx.get(fragile.url + "/api/v1/status", timeout=10).status_code == 503
+    fragile.start("consensus")
+    assert eventually(fragile, "eth_sendRawTransaction", "0x" + raw.hex()) == hash_of(raw)
+    ends = time.monotonic() + 20
+    while not ask(fragile, "eth_getTransactionReceipt", hash_of(raw)).get("result"):
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
+def test_statedb_away(fragile: Node) -> None:
+    fragile.stop("consensus", "executor", "statedb")
+    assert ask(fragile, "eth_getBalance", WHO)["error"]["code"] == -32002
+    assert ask(fragile, "eth_getLogs", {})["error"]["code"] == -32002
+    number = int(ask(fragile, "eth_blockNumber")["result"], 16)  # the newest block known is still told
+    fragile.start("statedb", "executor", "consensus")
+    assert eventually(fragile, "eth_getBalance", WHO) == "0x0"
+    raw = SENDER.transfer(TO, nonce=1)
+    eventually(fragile, "eth_sendRawTransaction", "0x" + raw.hex())
+    ends = time.monotonic() + 30
+    while not ask(fragile, "eth_getTransactionReceipt", hash_of(raw)).get("result"):
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    assert int(ask(fragile, "eth_blockNumber")["result"], 16) > number
+
+
+def test_api_before_everybody_else(fragile: Node) -> None:
+    fragile.stop("api", "consensus", "executor", "statedb")
+    fragile.start("api")
+    assert httpx.get(fragile.url + "/livez", timeout=5).status_code == 200
+    assert httpx.get(fragile.url + "/readyz", timeout=5).status_code == 503
+    assert httpx.get(fragile.url + "/startupz", timeout=5).status_code == 503
+    assert ask(fragile, "eth_chainId")["result"] == "0x539"
+    error = ask(fragile, "eth_blockNumber")["error"]
+    assert (error["code"], error["message"]) == (-32002, "resource unavailable: statedb has not answered yet")
+    fragile.start("statedb", "executor", "consensus")
+    assert int(eventually(fragile, "eth_blockNumber"), 16) >= 2
+    assert httpx.get(fragile.url + "/readyz", timeout=5).status_code == 200
+    assert not fragile.failures

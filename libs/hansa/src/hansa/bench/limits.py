@@ -3,7 +3,13 @@
 from typing import Final
 
 CONNECTIONS_PER_URL: Final = 2
-"""Each has one request under way; a node answers batches faster than two connections can send them."""
+"""Each has one request under way; two keep a node busy when requests hold many transactions."""
+
+CONNECTIONS_PER_URL_MAX: Final = 32
+"""With small requests, whose answers wait for the node's disk, more are needed; nodes take at least 64 from one host."""
+
+LARGE_REQUEST: Final = 50
+"""Transactions from which on a request counts as large."""
 
 SIGN_CHUNK: Final = 10_000
 """Transactions per signing call: the kernel takes no more items in one list."""

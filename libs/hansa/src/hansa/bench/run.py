@@ -12,7 +12,9 @@ import orjson
 from hansa.bench.limits import (
     CALLS_PER_BATCH,
     CONNECTIONS_PER_URL,
+    CONNECTIONS_PER_URL_MAX,
     DRAIN_SECONDS_MAX,
+    LARGE_REQUEST,
     PREPARED_PER_SECOND_MAX,
     REQUEST_SECONDS,
     RETRIES_MAX,
@@ -182,7 +184,10 @@ async def run_load(load: Load, say: Say) -> Result:
         workload=load.workload,
         say=say,
     )
-    prepared = sign_all(setup, load.urls, connections=CONNECTIONS_PER_URL, total=total, workload=load.workload, say=say)
+    connections = CONNECTIONS_PER_URL
+    if load.batch < LARGE_REQUEST:
+        connections = min(CONNECTIONS_PER_URL_MAX, -(-LARGE_REQUEST * CONNECTIONS_PER_URL // load.batch))
+    prepared = sign_all(setup, load.urls, connections=connections, total=total, workload=load.workload, say=say)
     measured = Measured(load.pids, load.data_dirs, load.metrics)
     result = Result(load, measured)
     numbers: dict[bytes, int] = {}

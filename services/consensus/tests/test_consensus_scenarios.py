@@ -112,58 +112,60 @@ def test_wiped_member_returns_by_certificates_and_observes_before_it_votes() -> 
     assert world.status(lost).mode is Mode.VOTING
 
 
-def test_power_cut_of_all_between_the_commit_votes_and_commit_brings_the_locked_block_back() -> None:
-    for moment in range(3):
-        world = begin(World(8 + moment, 4, empty_block_time_ms=0))
-        world.submit(3)
-        reach(world, 2, 10_000)
-        # From here on no commit vote leaves its member: all lock, nobody can commit.
-        sent: list[Vote] = []
-        perform = world.effect
+@pytest.mark.parametrize("votes_cast", [1, 2, 3, 4])
+def test_power_cut_of_all_between_the_commit_votes_and_commit_brings_the_locked_block_back(votes_cast: int) -> None:
+    world = begin(World(8 + votes_cast, 4, empty_block_time_ms=0))
+    world.submit(3)
+    reach(world, 2, 10_000)
+    # From here on no commit vote leaves its member: all lock, nobody can commit.
+    cast: list[Vote] = []
+    perform = world.effect
 
-        def hold(copy: Copy, effect: fx.Effect, sent: list[Vote] = sent, perform=perform) -> None:  # type: ignore[no-untyped-def]
-            message = effect.message if isinstance(effect, Broadcast) else None
-            if isinstance(message, Vote) and message.phase is Phase.COMMIT:
-                sent.append(message)
-            else:
-                perform(copy, effect)
+    def hold(copy: Copy, effect: fx.Effect) -> None:
+        message = effect.message if isinstance(effect, Broadcast) else None
+        if isinstance(message, Vote) and message.phase is Phase.COMMIT:
+            cast.append(message)
+        else:
+            perform(copy, effect)
 
-        world.effect = hold  # type: ignore[method-assign]
-        world.run(world.now + 5_000, lambda sent=sent, moment=moment: len(sent) > moment)  # type: ignore[misc]
-        locked = {vote.to_hash for vote in sent}
-        assert len(locked) == 1
-        for copy in world.copies:
-            world.crash(copy)
-        world.effect = perform  # type: ignore[method-assign]
-        world.run(world.now + 500)
-        for copy in world.copies:
-            world.start(copy)
-        reach(world, 3, 15_000)
-        if moment == 2:  # a quorum had voted to commit: the block may have been seen as committed
-            assert {copy.disk.blocks[2][0].hash for copy in world.copies} == locked
+    world.effect = hold  # type: ignore[method-assign]
+    assert world.run(world.now + 5_000, lambda: len(cast) >= votes_cast)
+    locked = {vote.to_hash for vote in cast}
+    assert len(locked) == 1
+    for copy in world.copies:
+        world.crash(copy)
+    world.effect = perform  # type: ignore[method-assign]
+    world.run(world.now + 500)
+    for copy in world.copies:
+        world.start(copy)
+    reach(world, 3, 15_000)
+    if votes_cast >= 3:  # a quorum had voted to commit: somebody may have been told that the block is decided
+        assert {copy.disk.blocks[2][0].hash for copy in world.copies} == locked
+
+
+def crash_before_effect(world: World, victim: Copy, moment: int) -> None:
+    """Have `victim` crash before the effect number `moment` that it performs, and restart soon after."""
+    perform, performed = world.effect, [0]
+
+    def counted(copy: Copy, effect: fx.Effect) -> None:
+        if copy is victim:
+            performed[0] += 1
+            if performed[0] == moment + 1:
+                world.crash(copy)
+                world.later(300, lambda: world.start(copy))
+                return
+        perform(copy, effect)
+
+    world.effect = counted  # type: ignore[method-assign]
 
 
 def test_crash_at_each_effect() -> None:
-    """One member crashes before the n-th effect that it performs, for every n of the first heights."""
+    """The leader, or a follower, crashes before the n-th effect of the first heights."""
     for victim in (0, 1):
-        for moment in range(0, 60, 2 if victim else 1):
+        for moment in range(0, 60, 2):
             world = begin(World(100 + moment, 4))
             world.submit(12)
-            copy = world.copies[victim]
-            perform, count = world.effect, [0]
-
-            def counted(
-                who: Copy, effect: fx.Effect, perform=perform, count=count, copy=copy, world=world, at=moment
-            ) -> None:  # type: ignore[no-untyped-def]
-                if who is copy:
-                    count[0] += 1
-                    if count[0] == at + 1:
-                        world.crash(copy)
-                        world.later(300, lambda: world.start(copy))
-                        return
-                perform(who, effect)
-
-            world.effect = counted  # type: ignore[method-assign]
+            crash_before_effect(world, world.copies[victim], moment + victim)
             reach(world, 8, 30_000)
             assert world.crashes == 1
 

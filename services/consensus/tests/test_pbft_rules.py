@@ -45,6 +45,7 @@ from hansa_consensus.core.types import (
     NewView,
     PeerStatus,
     Phase,
+    Proposal,
     Recovered,
     SyncBlock,
     ViewChange,
@@ -443,7 +444,7 @@ def test_p08_reproposed_block_keeps_its_bytes_and_passes_by_its_certificate() ->
     assert only(effects, fx.ExecuteBlock)[0].sources == (0,)
     effects = desk.executed(A)
     assert only(effects, fx.EnterView) == [fx.EnterView(1, 1)]
-    (again,) = [effect.message for effect in only(effects, fx.Broadcast) if hasattr(effect.message, "prepare")]
+    (again,) = sent(effects, Proposal)
     assert (again.header, again.view) == (A.header, 1)
     follower = Desk(me=3)
     follower.voting()
@@ -917,7 +918,7 @@ def test_restarted_leader_sends_its_locked_proposal_again() -> None:
     recovered = Recovered(votes=(vote(0, Phase.PREPARE, A), vote(0, Phase.COMMIT, A)), prepared=(prepared(A),))
     desk = Desk(me=0, recovered=recovered)
     effects = desk.voting()
-    again = [effect.message for effect in only(effects, fx.Broadcast) if hasattr(effect.message, "prepare")]
+    again = sent(effects, Proposal)
     assert [(each.header, each.prepare) for each in again] == [(A.header, vote(0, Phase.PREPARE, A))]
 
 

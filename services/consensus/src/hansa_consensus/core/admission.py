@@ -29,6 +29,7 @@ class Admission:
     members: int
     recovered: Recovered
     out: list[Effect]
+    answers_needed: int  # from others, before anything is voted; an empty log needs min(q, n - 1) at least
     mode: Mode = Mode.STARTING
     observe_until: int = 0  # height at which observe mode ends
     floor_view: int = 0  # no vote below: f + 1 members have seen a vote of ours in that view
@@ -74,6 +75,9 @@ class Admission:
 
     def step(self, head: int, highest_known: int) -> bool:
         """Decide the mode anew; True when it has become `VOTING` just now."""
+        if self._released >= 0 and self._claimed()[1] <= self._released:
+            # A view change of the life before may still count somewhere: rule P7 binds this life, too.
+            self.floor_view = max(self.floor_view, self._claimed()[0])
         match self.mode:
             case Mode.STARTING:
                 return self._start(head)
@@ -94,10 +98,9 @@ class Admission:
         return True
 
     def _start(self, head: int) -> bool:
-        quorum = self.crypto.quorum(self.members)
-        needed = quorum - 1
+        needed = self.answers_needed
         if self.recovered.is_empty and self._released < 0:
-            needed = min(quorum, self.members - 1)
+            needed = max(needed, min(self.crypto.quorum(self.members), self.members - 1))
         if len(self._answers) < needed:
             return False
         heads = [head, *(answer.head for answer in self._answers.values())]

@@ -80,7 +80,7 @@ class ChainEngine:
         self.out: list[Effect] = []
         self.chain = Chain(config, crypto, head, self.out, self._is_enough)
         self.catchup = CatchUp(self.chain, crypto, self.members, self.out)
-        self.admission = Admission(crypto, self.me, self.members, recovered, self.out)
+        self.admission = Admission(crypto, self.me, self.members, recovered, self.out, self._quorum() - 1)
         self.peers = {member: _Peer() for member in range(self.members) if member != config.self_index}
         self.pending = 0
         self.pending_since_ms = 0

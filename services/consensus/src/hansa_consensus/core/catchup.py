@@ -68,7 +68,8 @@ class CatchUp:
         if self.request is not None and now_ms < self.request.deadline_ms:
             return self.request.deadline_ms
         if self.request is not None:
-            self.out.append(ReportPeer(self.request.member, "blocks_not_sent"))
+            if self.up.get(self.request.member, True):
+                self.out.append(ReportPeer(self.request.member, "blocks_not_sent"))
             self.request = None
         if self.wanted_since_ms is None:
             self.wanted_since_ms = now_ms

@@ -17,7 +17,7 @@ from hansa_consensus.core.effects import (
     Send,
     Timer,
 )
-from hansa_consensus.core.engine import Refusal
+from hansa_consensus.core.engine import Mode, Refusal
 from hansa_consensus.core.events import BlockBuilt, BuildFailed, ProposalReceived, VoteReceived
 from hansa_consensus.core.limits import PROPOSALS_STASHED_MAX, RESEND_AFTER_MS, RETRY_MS
 from hansa_consensus.core.types import Candidate, MessageClass, Phase, PreparedBlock, Proposal, Vote
@@ -128,8 +128,8 @@ class Agreement(ChainEngine):
         for key in [key for key in self._stash if key[0] <= self.chain.height and key[1] <= self.view]:
             sender, candidate, event = self._stash[key]
             if key == (self.chain.height, self.view) and not self.changing:
-                if not self.may_act and self.admission.may_vote:
-                    continue  # its time comes when we have caught up
+                if not self.may_act and self.admission.mode in (Mode.STARTING, Mode.VOTING):
+                    continue  # its time comes when we have caught up, or know that we may vote
                 del self._stash[key]
                 self.chain.add(candidate, sender)
                 self._consider(candidate, event)

@@ -69,6 +69,10 @@ class PbftEngine(Agreement):
             self.view = self.installed.view
             if self.installed.new_view is not None:
                 self.choice = choose(self.installed.new_view.view_changes, self.config.genesis_hash)
+                for logged in self.installed.new_view.view_changes:
+                    self._learn_base(logged, None)  # P9: what was decided then is not voted on again
+            elif self.installed.certificate is not None:
+                self._learn(self.installed.certificate, None, verified=True)
         certificate = self.chain.head.certificate
         if certificate is not None and certificate.view > self.view:
             self.view, self.choice = certificate.view, None

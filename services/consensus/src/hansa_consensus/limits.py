@@ -40,6 +40,12 @@ BLOCK_TRANSACTIONS_MAX: Final = 10_000
 BLOCK_BYTES_MAX: Final = 8 << 20
 """Bytes of transactions in one block: a block must fit into a sync answer and, with its write set, into a message."""
 
+SENDER_GAS_PERCENT: Final = 50
+"""Share of a block's gas limit that one sender gets where gas costs nothing (spec reliability 6.3)."""
+
+TRANSACTION_GAS_MAX: Final = 1 << 24
+"""Gas of one transaction (EIP-7825); a sender's share of a block is never below it."""
+
 BODIES_QUERY_HASHES_MAX: Final = BLOCK_TRANSACTIONS_MAX
 """Bodies asked for at once: those of one block."""
 

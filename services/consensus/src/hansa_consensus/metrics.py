@@ -47,7 +47,8 @@ BODIES_ASKED = Counter("hansa_consensus_bodies_asked", "Bodies that a proposal n
 STAGE = Counter("hansa_consensus_stage_seconds", "Time of stages of the work, wall clock.", ["stage"])
 
 # The pool.
-POOL = Gauge("hansa_pool_transactions", "Transactions in the pool.", ["state"])
+POOL = Gauge("hansa_pool_transactions", "Transactions in the pool: executable, gapped.", ["state"])
+POOL_LOCAL = Gauge("hansa_pool_local_transactions", "Those of the pool that this member promised to a client.")
 POOL_BYTES = Gauge("hansa_pool_bytes", "Bytes of transactions in the pool.")
 POOL_ADMITTED = Counter("hansa_pool_admitted", "Transactions admitted.", ["source"])
 POOL_REJECTED = Counter("hansa_pool_rejected", "Transactions refused.", ["reason"])

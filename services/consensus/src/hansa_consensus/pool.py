@@ -32,9 +32,11 @@ from .limits import (
     LATENCY_SAMPLES_MAX,
     RESEND_AFTER_BLOCKS,
     RESEND_TRANSACTIONS_MAX,
+    SENDER_GAS_PERCENT,
     STREAM_POOL_BATCHES_MAX,
     SUBMIT_WAITING_BYTES_MAX,
     SUBMIT_WAITING_MAX,
+    TRANSACTION_GAS_MAX,
 )
 from .network import Network
 
@@ -193,6 +195,12 @@ class PoolKeeper:
             for start in range(0, len(batch), JOURNAL_SLICE)
         ]
 
+    async def drop(self, hashes: bytes) -> None:
+        """Forget transactions that a build found invalid; their senders' accounts are read anew."""
+        async with self._accounts:
+            await self.in_thread(self.pool.drop, hashes)
+        metrics.POOL_REJECTED.labels(reason="invalid_in_block").inc(len(hashes) // 32)
+
     async def expire(self) -> None:
         """Drop transactions past their life."""
         expired = await self.in_thread(self.pool.expire, _now_ms())
@@ -205,7 +213,7 @@ class PoolKeeper:
         executable, gapped, size, local = self.pool.counts()
         metrics.POOL.labels(state="executable").set(executable)
         metrics.POOL.labels(state="gapped").set(gapped)
-        metrics.POOL.labels(state="local").set(local)
+        metrics.POOL_LOCAL.set(local)
         metrics.POOL_BYTES.set(size)
 
     @property
@@ -426,6 +434,8 @@ class PoolKeeper:
                 now_ms=_now_ms(),
                 local=local,
             )
+        if dropped := self.pool.take_dropped():
+            metrics.POOL_REJECTED.labels(reason="evicted").inc(len(dropped) // 32)
         metrics.STAGE.labels(stage="admit").inc(time.perf_counter() - began)
         indices = [index for index, verdict in enumerate(verdicts) if verdict is None]
         if not indices:
@@ -460,7 +470,12 @@ class PoolKeeper:
     async def payload(self, *, gas_limit: int, base_fee: int, bytes_max: int, count_max: int) -> TxBatch:
         """Candidates of the next block, in order."""
         batch = await self.in_thread(
-            self.pool.payload, gas_limit=gas_limit, base_fee=base_fee, bytes_max=bytes_max, count_max=count_max
+            self.pool.payload,
+            gas_limit=gas_limit,
+            base_fee=base_fee,
+            bytes_max=bytes_max,
+            count_max=count_max,
+            sender_gas_max=self._sender_gas_max(gas_limit),
         )
         if not len(batch) and self._payable:
             # Nothing can go now (for example all fee caps are below the base fee): no block is due for them.
@@ -476,8 +491,15 @@ class PoolKeeper:
             base_fee=self._base_fee,
             bytes_max=BLOCK_BYTES_MAX,
             count_max=BLOCK_TRANSACTIONS_MAX,
+            sender_gas_max=self._sender_gas_max(self._gas_limit),
         )
         return batch
+
+    def _sender_gas_max(self, gas_limit: int) -> int | None:
+        """Where gas costs nothing, a sender's share of a block is the brake (spec reliability 6.3)."""
+        share = gas_limit * SENDER_GAS_PERCENT // 100
+        # In a small block the share would shut out a single large transaction for ever.
+        return share if self.spec.zero_base_fee and share >= TRANSACTION_GAS_MAX else None
 
     def close(self) -> None:
         """Let go of the threads."""

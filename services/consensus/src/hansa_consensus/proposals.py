@@ -24,10 +24,6 @@ from .wire import certificate_to_proto
 
 _log = structlog.get_logger()
 
-# Why a build leaves a transaction out although it may still be good: it or an earlier one of its sender did not fit, or
-# another state will take it.
-_KEPT_REFUSALS = frozenset({"nonce_too_high", "block_gas_limit_exceeded", "gas_limit_reached", "block_full"})
-
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
@@ -91,9 +87,8 @@ class Proposals:
         except ConsensusError as error:
             _log.warning("block_not_built", height=effect.height, problem=str(error))
             return NotNow("parent_unknown" if isinstance(error, ParentUnknown) else "executor_failed")
-        bad = [one.index for one in response.dropped if one.refusal.code not in _KEPT_REFUSALS]
-        if bad:
-            await self._pool.in_thread(self._pool.pool.drop, batch.select(bad).hashes())
+        if response.dropped:
+            await self._pool.drop(batch.select([one.index for one in response.dropped]).hashes())
         included = [int.from_bytes(index, "big") for index in chunks(response.included, 4)]
         if len(included) != len(batch):
             batch = batch.select(included)

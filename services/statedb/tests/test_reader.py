@@ -10,7 +10,7 @@ import rlp
 from hansa.packing import pack
 from hansa_statedb.chain import Chain, Parts
 from hansa_statedb.core.overlays import StoredBlock
-from hansa_statedb.errors import NotChildOfHead, NotStaged, ParentUnknown, Pruned
+from hansa_statedb.errors import NotChildOfHead, NotStaged, ParentUnknown, Pruned, StoreOtherChain
 from hansa_statedb.queries import prove
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -96,10 +96,12 @@ def check_proof(chain: Chain, block: StoredBlock, state: State) -> None:
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**32))
-def test_state_at_every_height_equals_a_dict(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+@given(seed=st.integers(0, 2**32), window=st.sampled_from((WINDOW, None)))
+def test_state_at_every_height_equals_a_dict(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, window: int | None
+) -> None:
     rng = random.Random(seed)
-    spec = chain_of(KEYS, proof_window=WINDOW)
+    spec = chain_of(KEYS, proof_window=window)
     folder = tmp_path_factory.mktemp("chain")
     chain = open_chain(folder, spec)
     try:
@@ -157,6 +159,12 @@ def _stands(pair: tuple[StoredBlock, State], staged: dict[bytes, tuple[StoredBlo
     return True
 
 
+def test_folder_of_an_archive_is_refused_with_a_window(tmp_path: Path) -> None:
+    open_chain(tmp_path, chain_of(KEYS, proof_window=None)).store.close()
+    with pytest.raises(StoreOtherChain, match="proofWindow"):
+        open_chain(tmp_path, chain_of(KEYS, proof_window=WINDOW))
+
+
 @pytest.fixture
 def chain(tmp_path: Path) -> Iterator[Chain]:
     opened = open_chain(tmp_path / "statedb", chain_of(KEYS, proof_window=WINDOW))
@@ -177,9 +185,9 @@ def test_node_history_is_pruned_beyond_the_proof_window(chain: Chain) -> None:
     for number in range(1, 4 * WINDOW):
         block, _ = chain.stage(executed(parent.header, {ADDRESSES[0]: Change(number, number)}))
         parent = chain.commit(block.hash, b"")
-    heights = {int.from_bytes(key[-8:], "big") for key, _ in chain.store.with_prefix("node_history", b"")}
+    heights = [int.from_bytes(key, "big") for key, _ in chain.store.between("node_history", bytes(8), b"\xff" * 8)]
     assert max(heights) == parent.number
-    assert parent.number - WINDOW - WINDOW // 4 <= min(heights) <= parent.number - WINDOW + 1
+    assert parent.number - WINDOW <= min(heights) <= parent.number - WINDOW + 1
     for number in range(parent.number - WINDOW, parent.number + 1):
         (block,) = chain.blocks([number], _NO_PARTS)
         check_proof(chain, block, {ADDRESSES[0]: (number, number, {})})

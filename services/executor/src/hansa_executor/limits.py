@@ -6,9 +6,6 @@ BLOCKS_WAITING_MAX = 16
 CALLS_WAITING_MAX = 256
 """Calls that wait for a call worker; with 2 workers and 1 ms a call that is 128 ms, beyond it refusing is kinder."""
 
-TRANSACTIONS_MAX = 10_000
-"""Transactions of one block, as the kernel's decoder takes them in one batch."""
-
 OVERLAYS_MAX = 64
 """Staged blocks in the cache, as many as statedb keeps."""
 
@@ -38,9 +35,6 @@ HEADER_TIMEOUT_SECONDS = 5.0
 
 CALL_DATA_BYTES_MAX = 4 << 20
 """Input of one call: as large as what the API lets in."""
-
-CALL_OUTPUT_BYTES_MAX = 32 << 20
-"""Output of one call, half of the largest message between services."""
 
 STOP_SECONDS = 5
 """How long running requests may finish when the service stops."""

@@ -20,7 +20,6 @@ from hansa_statedb.core.layout import (
     SCHEMA_VERSION,
     TERM_BYTES,
     history_key,
-    node_history_prefix,
     place,
     read_place,
     read_u64,
@@ -39,13 +38,14 @@ from hansa_statedb.errors import (
     StoreFailed,
     StoreOtherChain,
 )
+from hansa_statedb.node_history import ArchiveHistory, NodeHistory, WindowHistory
 from hansa_statedb.reader import Reader
 from hansa_statedb.staging import ExecutedBlock, check_executed_block, stage_block
 from hansa_statedb.store import SCHEMA_KEY, Batch, Store, check_schema
 
 GENESIS_KEY = b"genesis"
 HEAD_KEY = b"head"
-EPOCH_KEY = b"node_history_epoch_blocks"
+NODE_HISTORY_KEY = b"node_history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,10 @@ class Chain:
         self._trie_cache = TrieCache()
         self._recent: OrderedDict[int, StoredBlock] = OrderedDict()
         self._recent_bytes = 0
-        epoch_blocks = self._check_meta()
-        self.reader = Reader(store, epoch_blocks)
+        window = rules.proof_window
+        self._node_history: NodeHistory = ArchiveHistory(store) if window is None else WindowHistory(store, window)
+        self._check_meta()
+        self.reader = Reader(store, self._node_history)
         head = store.get("meta", HEAD_KEY)
         if head is None:
             self._write_genesis()
@@ -242,29 +244,18 @@ class Chain:
         batch.put_all("certificates", [(number, certificate)])
         batch.put_all("meta", [(HEAD_KEY, number + block.hash)])
         if block.number == 0:
-            epoch_blocks = self._epoch_blocks_wanted()
-            batch.put_all(
-                "meta", [(SCHEMA_KEY, u64(SCHEMA_VERSION)), (GENESIS_KEY, block.hash), (EPOCH_KEY, u64(epoch_blocks))]
-            )
+            identity = [(SCHEMA_KEY, u64(SCHEMA_VERSION)), (GENESIS_KEY, block.hash)]
+            batch.put_all("meta", [*identity, (NODE_HISTORY_KEY, self._node_history.kind)])
         self.reader.begin_write(block.number, accounts)
         self.store.write(batch)
 
     def _put_history(self, batch: Batch, overlay: Overlay) -> None:
-        """What was there before, an empty value where nothing was; and drop node history that no proof needs."""
-        block = overlay.block
-        number = u64(block.number)
+        """What was there before, an empty value where nothing was."""
+        number = overlay.block.number
         accounts, slots = overlay.old_accounts.items(), overlay.old_slots.items()
-        batch.keep_all("account_history", ((history_key(key, block.number), value) for key, value in accounts))
-        batch.keep_all("storage_history", ((history_key(key, block.number), value) for key, value in slots))
-        epoch = self.reader.epoch(block.number)
-        nodes = overlay.old_nodes.items()
-        batch.keep_all("node_history", ((node_history_prefix(path, epoch) + number, value) for path, value in nodes))
-        window = self.rules.proof_window
-        if window is not None and block.number > window:
-            # Proofs at height h need the entries of blocks above h.
-            first_kept = self.reader.epoch(block.number - window + 1)
-            if first_kept > self.reader.epoch(block.number - window):
-                batch.delete_range("node_history", bytes(4), first_kept.to_bytes(4, "big"))
+        batch.keep_all("account_history", ((history_key(key, number), value) for key, value in accounts))
+        batch.keep_all("storage_history", ((history_key(key, number), value) for key, value in slots))
+        self._node_history.put(batch, number, overlay.old_nodes)
 
     def _advance(self, overlay: Overlay, certificate: bytes) -> None:
         block = replace(overlay.block, certificate=certificate)
@@ -282,25 +273,23 @@ class Chain:
 
     # --- opening ---
 
-    def _epoch_blocks_wanted(self) -> int:
-        window = self.rules.proof_window
-        return 0 if window is None else max(1, window // limits.PROOF_EPOCHS)
-
-    def _check_meta(self) -> int:
-        """Refuse another chain or a newer schema; returns the blocks of a node-history epoch."""
-        folder = self.store.folder
-        schema, genesis, epoch = (self.store.get("meta", key) for key in (SCHEMA_KEY, GENESIS_KEY, EPOCH_KEY))
+    def _check_meta(self) -> None:
+        """Refuse another chain, a newer schema, or history of another kind."""
+        folder, wanted = self.store.folder, self._node_history.kind
+        schema, genesis, kind = (self.store.get("meta", key) for key in (SCHEMA_KEY, GENESIS_KEY, NODE_HISTORY_KEY))
         if schema is None:
-            return self._epoch_blocks_wanted()
+            return
         check_schema(folder, read_u64(schema))
         if genesis != self.rules.genesis_hash:
             raise StoreOtherChain(
                 f"{folder} holds the chain with genesis {(genesis or b'').hex()}, the chain spec names "
                 f"{self.rules.genesis_hash.hex()}: choose another data_dir, or the chain spec that belongs to this one"
             )
-        if epoch is None:
-            raise StoreDamaged(str(folder), "meta entries are missing")
-        return read_u64(epoch)
+        if kind != wanted:
+            raise StoreOtherChain(
+                f"{folder} keeps trie nodes as {(kind or b'?').decode()}, the chain spec's proofWindow asks for "
+                f"{wanted.decode()}: set proofWindow back, or empty the folder and let this member fetch the chain again"
+            )
 
     def _write_genesis(self) -> None:
         """Block 0 from the chain spec, in one write with the folder's identity."""

@@ -58,9 +58,8 @@ PROOF_SLOTS_MAX = 1_024
 HEAD_STREAMS_MAX = 256
 """StreamHeads subscribers: api replicas, executors, consensus. Each holds at most one block at a time."""
 
-PROOF_EPOCHS = 4
-"""Node history is dropped in whole epochs of a quarter of `proofWindow`: one range delete instead of a delete per node,
-for at most a quarter more of disk."""
+PRUNE_PARTS = 16
+"""Node history is dropped every sixteenth of `proofWindow`: fewer range deletes for at most that much more of disk."""
 
 METRICS_SECONDS = 15
 """How often sizes of column families are read from RocksDB."""

@@ -17,7 +17,6 @@ from hansa_statedb.core.layout import (
     ZERO_WORD,
     expand_account,
     expand_word,
-    node_history_prefix,
     u64,
 )
 from hansa_statedb.core.overlays import (
@@ -29,6 +28,7 @@ from hansa_statedb.core.overlays import (
     overlay_slot,
 )
 from hansa_statedb.errors import HeadMoved
+from hansa_statedb.node_history import NodeHistory
 from hansa_statedb.store import Store
 
 EMPTY = b""
@@ -62,20 +62,16 @@ class HotAccounts:
 class Reader:
     """Values at a view. Thread-safe; methods block."""
 
-    def __init__(self, store: Store, epoch_blocks: int) -> None:
+    def __init__(self, store: Store, node_history: NodeHistory) -> None:
         self.newest = -1  # height of the newest block whose write has *begun*; set before the write
         self._store = store
-        self._epoch_blocks = epoch_blocks  # 0: one epoch for all (archive)
+        self._node_history = node_history
         self._hot = HotAccounts(limits.HOT_ACCOUNTS_MAX)
 
     def begin_write(self, number: int, accounts: Iterable[tuple[bytes, bytes]]) -> None:
         """Tell readers that block `number` is about to be written, with these accounts (stored forms)."""
         self.newest = number
         self._hot.put_all(accounts)
-
-    def epoch(self, number: int) -> int:
-        """Epoch of the node history that block `number` writes to."""
-        return number // self._epoch_blocks if self._epoch_blocks else 0
 
     def accounts(self, view: View, addresses: Sequence[bytes]) -> list[bytes]:
         """105-byte records in the order of `addresses`."""
@@ -103,7 +99,7 @@ class Reader:
         missing = [path for path, value in zip(paths, values, strict=True) if value is None]
         found = self._store.get_many("nodes", missing)
         if self.newest > view.base_number:
-            for index, old in self._old_nodes(view.base_number, missing):
+            for index, old in self._node_history.at(view.base_number, self.newest, missing):
                 found[index] = old
         stored = iter(found)
         return [(next(stored) if value is None else value) or None for value in values]
@@ -186,20 +182,6 @@ class Reader:
         suffix = u64(height + 1)
         entries = self._store.first_from(history, [(key, suffix) for key in keys])
         return [(index, entry[1]) for index, entry in enumerate(entries) if entry is not None]
-
-    def _old_nodes(self, height: int, paths: Sequence[bytes]) -> list[tuple[int, bytes]]:
-        """As `_old`; the history is looked through epoch by epoch."""
-        suffix = u64(height + 1)
-        open_paths = list(enumerate(paths))
-        found: list[tuple[int, bytes]] = []
-        for epoch in range(self.epoch(height + 1), self.epoch(self.newest) + 1):
-            asked = [(node_history_prefix(path, epoch), suffix) for _, path in open_paths]
-            entries = self._store.first_from("node_history", asked)
-            found += [(index, entry[1]) for (index, _), entry in zip(open_paths, entries, strict=True) if entry]
-            open_paths = [pair for pair, entry in zip(open_paths, entries, strict=True) if entry is None]
-            if not open_paths:
-                break
-        return found
 
 
 def _nonce(stored: bytes) -> int:

@@ -157,8 +157,6 @@ def _overlay(
     written = unpack(result.node_writes)
     nodes = dict.fromkeys(unpack(result.node_deletes), b"")
     nodes.update(zip(written[::2], written[1::2], strict=True))
-    old = unpack(result.node_old)
-    old_nodes = dict(zip(old[::2], old[1::2], strict=True))
     stored = StoredBlock(
         header.number, block_hash, sealed, block.transactions, block.senders, block.hashes, block.receipts
     )
@@ -175,9 +173,9 @@ def _overlay(
             account.address: shrink_account(record) for account, record in zip(writes.accounts, before, strict=True)
         },
         old_slots={},
-        old_nodes=old_nodes,
+        old_nodes=result.node_old,
         log_terms=_log_terms(block.receipts) if any(header.logs_bloom) else b"",
-        size_bytes=_ENTRY_BYTES * (2 * len(accounts) + 2 * len(slots) + len(nodes) + len(old_nodes))
+        size_bytes=_ENTRY_BYTES * (2 * len(accounts) + 2 * len(slots) + len(nodes))
         + sum(map(len, (block.write_set, block.write_set, result.node_writes, result.node_old)))
         + stored.size_bytes,
     )

@@ -67,7 +67,8 @@ FAMILIES: dict[str, _Family] = {
     "logs": _Family(bloom=False),
     "account_history": _Family(bloom=False),
     "storage_history": _Family(bloom=False),
-    "node_history": _Family(bloom=False, compressed=False),
+    "node_history": _Family(bloom=False, blobs=True),
+    "node_history_paths": _Family(busy=False, bloom=False, compressed=False),
     "meta": _Family(busy=False, bloom=False),
 }
 
@@ -176,13 +177,16 @@ class Store:
         return None
 
     def with_prefix(self, family: str, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """All entries that begin with `prefix`, ascending."""
+        """All entries that begin with `prefix`, ascending; not all bytes of `prefix` may be 0xff."""
+        yield from self.between(family, prefix, after_prefix(prefix))
+
+    def between(self, family: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """All entries from `start` up to, without, `end`, ascending."""
         try:
             options = ReadOptions()
-            if (end := after_prefix(prefix)) is not None:
-                options.set_iterate_upper_bound(end)
+            options.set_iterate_upper_bound(end)
             rows = self._families[family].iter(options)
-            rows.seek(prefix)
+            rows.seek(start)
             while rows.valid():
                 yield bytes(rows.key()), bytes(rows.value())
                 rows.next()

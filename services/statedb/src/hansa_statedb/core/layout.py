@@ -68,12 +68,6 @@ def history_key(key: bytes, number: int) -> bytes:
     return key + _U64.pack(number)
 
 
-def node_history_prefix(path: bytes, epoch: int) -> bytes:
-    """What the history keys of a trie node begin with. The length makes paths prefix-free; the epoch comes first so
-    that a whole epoch is dropped as one range."""
-    return epoch.to_bytes(4, "big") + bytes((len(path),)) + path
-
-
 def place(number: int, index: int) -> bytes:
     """Value of the transaction index."""
     return _PLACE.pack(number, index)
@@ -85,7 +79,10 @@ def read_place(value: bytes) -> tuple[int, int]:
     return number, index
 
 
-def after_prefix(prefix: bytes) -> bytes | None:
-    """The smallest key above all keys that begin with `prefix`; None when there is none."""
+def after_prefix(prefix: bytes) -> bytes:
+    """The smallest key above all keys that begin with `prefix`.
+
+    An address or hash of 0xff bytes alone has none; nobody can make one, and keys longer than this are not written.
+    """
     stripped = prefix.rstrip(b"\xff")
-    return stripped[:-1] + bytes((stripped[-1] + 1,)) if stripped else None
+    return stripped[:-1] + bytes((stripped[-1] + 1,)) if stripped else b"\xff" * 80

@@ -44,7 +44,7 @@ class Overlay:
     nodes: dict[bytes, bytes]  # path -> RLP, empty = deleted
     old_accounts: dict[bytes, bytes]  # stored forms, as `layout` has them
     old_slots: dict[bytes, bytes]
-    old_nodes: dict[bytes, bytes]
+    old_nodes: bytes  # packed list of path and RLP before, alternating
     log_terms: bytes = b""
     size_bytes: int = 0
 

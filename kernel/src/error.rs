@@ -17,6 +17,7 @@ pub struct InputError {
 
 impl InputError {
     /// Build one; `got` is cut to [`GOT_CHARS_MAX`].
+    #[allow(clippy::needless_pass_by_value)] // callers hand over literals, numbers and errors alike
     pub fn new(field: impl Into<String>, expected: impl Into<String>, got: impl ToString) -> Self {
         let got: String = got.to_string().chars().take(GOT_CHARS_MAX).collect();
         Self { field: field.into(), expected: expected.into(), got }

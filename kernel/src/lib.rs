@@ -4,6 +4,7 @@
 //! are described in `python/hansa_kernel/_kernel.pyi`.
 
 pub mod bls;
+pub mod conformance;
 pub mod error;
 pub mod evm;
 pub mod exec;

@@ -3,6 +3,9 @@
 use crate::error::{InputError, InputResult};
 
 /// Iterate over a packed list (`u32 big-endian length || bytes`, repeated). Stops with an error at the first bad length.
+///
+/// # Errors
+/// Names `field` and what is wrong with it.
 pub fn read_packed<'a>(field: &str, bytes: &'a [u8]) -> InputResult<Vec<&'a [u8]>> {
     let mut items = Vec::new();
     let mut rest = bytes;
@@ -35,6 +38,9 @@ pub fn push_packed(out: &mut Vec<u8>, item: &[u8]) {
 }
 
 /// View `bytes` as an array of `N`-byte records.
+///
+/// # Errors
+/// Names `field` when it is not that.
 pub fn fixed<'a, const N: usize>(field: &str, bytes: &'a [u8]) -> InputResult<&'a [[u8; N]]> {
     let (records, rest) = bytes.as_chunks::<N>();
     if rest.is_empty() {
@@ -45,6 +51,9 @@ pub fn fixed<'a, const N: usize>(field: &str, bytes: &'a [u8]) -> InputResult<&'
 }
 
 /// Exactly `N` bytes.
+///
+/// # Errors
+/// Names `field` when it is not that.
 pub fn exact<const N: usize>(field: &str, bytes: &[u8]) -> InputResult<[u8; N]> {
     bytes.try_into().map_err(|_| InputError::new(field, format!("{N} bytes"), format!("{} bytes", bytes.len())))
 }

@@ -13,6 +13,9 @@ static CONFIGURED: Mutex<Option<usize>> = Mutex::new(None);
 static POOL: OnceLock<ThreadPool> = OnceLock::new();
 
 /// Set the size of the pool, before its first use.
+///
+/// # Errors
+/// Out of range, or another size is in use.
 pub fn configure(threads: usize) -> InputResult<()> {
     if !(1..=THREADS_MAX).contains(&threads) {
         return Err(InputError::new("kernel_threads", format!("1 to {THREADS_MAX}"), threads));
@@ -28,6 +31,9 @@ pub fn configure(threads: usize) -> InputResult<()> {
 }
 
 /// Run `work` on the pool.
+///
+/// # Panics
+/// When the operating system gives no threads.
 pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     POOL.get_or_init(|| {
         let threads = CONFIGURED

@@ -394,6 +394,20 @@ class CallJob:
 
 class Cancelled(Exception): ...
 
+# --- public tests ---------------------------------------------------------------------------------------------------
+
+@final
+class StateTestResult:
+    name: str
+    fork: str
+    index: int  # place in `post[fork]`
+    passed: bool
+    state_root: bytes
+    error: str  # why it failed, or why the transaction was rightly refused
+
+def state_test(json: bytes, fork: str) -> list[StateTestResult]:
+    """Run a file of Ethereum's state tests for one fork ("Osaka", ...); cases without it are skipped."""
+
 # --- views of blocks as Ethereum JSON -------------------------------------------------------------------------------
 
 def block_json(header: bytes, transactions: bytes, senders: bytes, hashes: bytes, *, full: bool) -> bytes:

@@ -42,13 +42,14 @@ pub struct Watch {
 const JUMPDEST_GAS: u16 = 1;
 
 /// Let JUMPDEST end the run once the flag is set, and undefined opcodes tell which they are.
-pub fn watch<'a>(instructions: &mut EthInstructions<EthInterpreter, EvmContext<'a>>) {
+pub fn watch(instructions: &mut EthInstructions<EthInterpreter, EvmContext<'_>>) {
     for opcode in (0..=u8::MAX).filter(|opcode| OpCode::new(*opcode).is_none()) {
         instructions.insert_instruction(opcode, Instruction::new(undefined), 0);
     }
     instructions.insert_instruction(JUMPDEST, Instruction::new(jumpdest), JUMPDEST_GAS);
 }
 
+#[allow(clippy::needless_pass_by_value)] // the type is revm's
 fn jumpdest(context: InstructionContext<'_, EvmContext<'_>, EthInterpreter>) -> Result<(), InstructionResult> {
     if context.host.chain.cancel.is_set() {
         context.host.error = Err(ContextError::Db(StateError::Cancelled));
@@ -57,6 +58,7 @@ fn jumpdest(context: InstructionContext<'_, EvmContext<'_>, EthInterpreter>) -> 
     Ok(())
 }
 
+#[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps)] // the type is revm's
 fn undefined(context: InstructionContext<'_, EvmContext<'_>, EthInterpreter>) -> Result<(), InstructionResult> {
     let bytecode = &context.interpreter.bytecode;
     let at = bytecode.pc().saturating_sub(1);

@@ -6,6 +6,9 @@ pub mod system;
 mod text;
 mod tx_env;
 
+#[cfg(test)]
+mod tests;
+
 pub use cancel::CancelFlag;
 pub use set_up::{Evm, Outcome, Purpose, build, cfg_of, run_exact, run_guessing, run_system, set_blob_base_fee,
     state_of, undefined_opcode};

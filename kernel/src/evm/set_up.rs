@@ -1,16 +1,16 @@
 //! Building an EVM for a block or a call, and running one transaction on it.
 
+use revm::ExecuteEvm;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::context::{CfgEnv, Context, Journal, TxEnv};
+use revm::context_interface::ContextSetters;
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::journaled_state::JournalTr;
-use revm::context_interface::ContextSetters;
 use revm::handler::system_call::SystemCallTx;
 use revm::handler::{Handler, MainBuilder, MainnetEvm, MainnetHandler};
 use revm::primitives::U256;
 use revm::primitives::hardfork::SpecId;
 use revm::state::EvmState;
-use revm::ExecuteEvm;
 
 use super::cancel::{self, CancelFlag, Watch};
 use crate::error::InputError;

@@ -50,10 +50,9 @@ pub fn invalid_transaction(error: &InvalidTransaction, tx: &Decoded, base_fee: u
             TxError::fee_cap_too_low(tx.sender, tx.tx.max_fee_per_gas(), u128::from(base_fee))
         }
         I::CallerGasLimitMoreThanBlock => TxError::new(TxCode::BlockGasLimit, "exceeds block gas limit"),
-        I::RejectCallerWithCode => TxError::new(
-            TxCode::SenderNotEoa,
-            format!("sender not an eoa: address {}, has code", tx.sender),
-        ),
+        I::RejectCallerWithCode => {
+            TxError::new(TxCode::SenderNotEoa, format!("sender not an eoa: address {}, has code", tx.sender))
+        }
         other => {
             let (code, text) = plain(other);
             TxError::new(code, text)

@@ -1,7 +1,7 @@
 //! One block behind the miss protocol.
 
 use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
-use alloy_primitives::{B64, B256, Bloom, Bytes};
+use alloy_primitives::{B64, B256, Bloom};
 use rayon::prelude::*;
 
 use super::cache::CacheView;
@@ -138,8 +138,7 @@ impl BlockJob {
             .with_min_len(64)
             .map(|entry| entry.as_ref().ok().map(|decoded| evm::tx_env(decoded)))
             .collect();
-        let listed: usize =
-            txs.iter().flatten().map(|tx| tx.access_list.len() + tx.authorization_list.len() * 2).sum();
+        let listed: usize = txs.iter().flatten().map(|tx| tx.access_list.len() + tx.authorization_list.len() * 2).sum();
         let reads = usize::try_from(env.gas_limit / GAS_PER_READ_MIN).unwrap_or(usize::MAX);
         let keys_max = KEYS_OF_PROTOCOL
             .saturating_add(reads)
@@ -149,9 +148,9 @@ impl BlockJob {
         if let Some(parent) = env.number.checked_sub(1) {
             state.set_parent(parent, env.parent_hash);
         }
-        let mut stats = Stats::default();
+        let mut counts = Stats::default();
         let hints = Keys::unpack("hints", &hints).ok().filter(|hints| hints.len() <= keys_max).unwrap_or_else(|| {
-            stats.hints_ignored = 1;
+            counts.hints_ignored = 1;
             Keys::default()
         });
         let (before, after) =
@@ -164,7 +163,7 @@ impl BlockJob {
             hints,
             rounds_max,
             stuck: (usize::MAX, 0),
-            stats,
+            stats: counts,
         })
     }
 
@@ -232,7 +231,7 @@ impl BlockJob {
                 Pass::Fault(error) => return Err(error.into()),
                 Pass::Missed => {
                     self.stats.reexecutions += 1;
-                    self.count_stuck()?;
+                    self.count_stuck();
                     self.phase = Phase::Guess(self.done.next);
                 }
             }
@@ -240,21 +239,20 @@ impl BlockJob {
     }
 
     /// While building, a transaction that asks again and again is left out, and a block that does is closed.
-    fn count_stuck(&mut self) -> Result<(), JobError> {
+    fn count_stuck(&mut self) {
         if self.stuck.0 == self.done.next {
             self.stuck.1 += 1;
         } else {
             self.stuck = (self.done.next, 1);
         }
         if !self.plan.building {
-            return Ok(());
+            return;
         }
         if self.stats.rounds >= BUILDING_ROUNDS_MAX || self.state.over_keys_max() {
             self.done.close(&self.plan);
         } else if self.stuck.1 > self.rounds_max {
             self.done.give_up(&self.plan);
         }
-        Ok(())
     }
 
     fn prefetch_hints(&mut self) -> bool {
@@ -311,14 +309,11 @@ impl BlockJob {
             }
         }
         let entries = self.plan.batch.entries();
-        let raws: Vec<&Bytes> =
-            done.included.iter().filter_map(|index| entries[*index].as_ref().ok()).map(|tx| &tx.raw).collect();
+        let raws: Vec<&[u8]> =
+            done.included.iter().filter_map(|index| entries[*index].as_ref().ok()).map(|tx| &tx.raw[..]).collect();
         let state = &self.state;
         let ((summary, transactions_root), (write_set, (access_list, account_updates))) = rayon::join(
-            || {
-                let raws: Vec<&[u8]> = raws.iter().map(|raw| raw.as_ref()).collect();
-                (receipts::summarize(&done.receipts), ordered_root(&raws))
-            },
+            || (receipts::summarize(&done.receipts), ordered_root(&raws)),
             || (state.write_set(), (state.used_keys().pack(), state.account_updates())),
         );
         Ok(Step::Done(Box::new(BlockResult {

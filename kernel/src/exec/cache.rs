@@ -97,7 +97,11 @@ pub struct StateCache(Arc<Mutex<Inner>>);
 impl std::fmt::Debug for StateCache {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let inner = self.lock();
-        formatter.debug_struct("StateCache").field("head", &inner.head).field("overlays", &inner.overlays.len()).finish()
+        formatter
+            .debug_struct("StateCache")
+            .field("head", &inner.head)
+            .field("overlays", &inner.overlays.len())
+            .finish()
     }
 }
 

@@ -370,7 +370,8 @@ impl CallJob {
                 Err(text) => return Ok(halted(text)),
             }
         }
-        let Some((limit, at_highest, high)) = self.search.as_ref().map(|s| (s.limit(), s.at_highest(), s.high())) else {
+        let Some((limit, at_highest, high)) = self.search.as_ref().map(|s| (s.limit(), s.at_highest(), s.high()))
+        else {
             return Ok(CallStep::Progress);
         };
         let trial = match self.run(limit)? {

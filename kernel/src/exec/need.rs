@@ -178,7 +178,11 @@ impl Values {
                 return Ok(None);
             }
             if keccak256(code) != *hash {
-                return Err(InputError::new("codes", format!("code of hash {hash}"), format!("{} other bytes", code.len())));
+                return Err(InputError::new(
+                    "codes",
+                    format!("code of hash {hash}"),
+                    format!("{} other bytes", code.len()),
+                ));
             }
             Ok(Some(Bytes::copy_from_slice(code)))
         };
@@ -231,7 +235,8 @@ mod tests {
     #[test]
     fn a_hostile_answer_is_refused_by_the_name_of_its_array() {
         let codes = [0, 0, 0, 1, 0x60];
-        let good = RawValues { accounts: &[0; 105], slots: &[0; 32], codes: &codes, blocks: &[0; 32], account_codes: &[] };
+        let good =
+            RawValues { accounts: &[0; 105], slots: &[0; 32], codes: &codes, blocks: &[0; 32], account_codes: &[] };
         assert!(Values::read(&asked(), &good).is_ok());
         let mut existing_without_code_hash = [0; 105];
         existing_without_code_hash[0] = 1;

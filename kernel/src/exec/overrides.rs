@@ -94,7 +94,8 @@ fn parse_account(key: &str, value: &Value) -> InputResult<AccountOverride> {
             "balance" => account.balance = Some(json::u256(&field(name), value)?),
             "code" => account.code = Some(json::bytes(&field(name), value)?),
             "state" | "stateDiff" => {
-                if entry.get("state").is_some_and(|v| !v.is_null()) && entry.get("stateDiff").is_some_and(|v| !v.is_null())
+                if entry.get("state").is_some_and(|v| !v.is_null())
+                    && entry.get("stateDiff").is_some_and(|v| !v.is_null())
                 {
                     return Err(InputError::new(prefix, "one of state and stateDiff", "both"));
                 }

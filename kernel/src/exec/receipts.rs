@@ -106,8 +106,10 @@ pub fn encode_logs(logs: &[Log]) -> Vec<u8> {
     out
 }
 
-/// Deposit requests of a block (EIP-6110): type byte and the deposits, or nothing. `Err` when an event of the deposit
-/// contract is not laid out as the contract does.
+/// Deposit requests of a block (EIP-6110): type byte and the deposits, or nothing.
+///
+/// # Errors
+/// When an event of the deposit contract is not laid out as the contract does.
 pub fn deposits(receipts: &[Receipt], contract: Option<Address>) -> Result<Option<Bytes>, &'static str> {
     let Some(contract) = contract else { return Ok(None) };
     let mut request = vec![DEPOSIT_REQUEST];

@@ -277,12 +277,11 @@ impl Committed {
     }
 
     /// Leave out the transaction at `next`, which asks for too much state, and go on after it.
-    pub fn give_up(&mut self, plan: &Plan) -> bool {
-        let Some(index) = plan.tx_at(self.next) else { return false };
+    pub fn give_up(&mut self, plan: &Plan) {
+        let Some(index) = plan.tx_at(self.next) else { return };
         self.dropped.push((index, TxError::new(TxCode::Invalid, "needs too many rounds of state reads")));
         self.blocked.extend(plan.sender(index));
         self.next += 1;
-        true
     }
 
     /// Leave out all transactions from `next` on.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
-use alloy_primitives::map::{AddressMap, B256Map, HashMap, U256Map};
+use alloy_primitives::map::{AddressMap, B256Map, B256Set, HashMap, U256Map};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use revm::bytecode::Bytecode;
 use revm::database_interface::DBErrorMarker;
@@ -72,6 +72,15 @@ struct Entry {
     /// Read by something that is in the block.
     used: bool,
     slots: U256Map<Slot>,
+}
+
+/// What is known of the code of a hash.
+#[derive(Debug)]
+enum Code {
+    Here(Bytecode),
+    /// Asked for, and not there.
+    Absent,
+    Unknown,
 }
 
 /// How missing values are treated.
@@ -192,7 +201,7 @@ impl JobState {
 
     /// Ask for code if it is not known.
     pub fn prefetch_code(&mut self, hash: B256) -> bool {
-        if hash == KECCAK256_EMPTY || self.known_code(hash).is_some() {
+        if hash == KECCAK256_EMPTY || !matches!(self.known_code(hash), Code::Unknown) {
             return true;
         }
         self.want(|wanted| wanted.codes.insert(hash));
@@ -248,11 +257,8 @@ impl JobState {
 
     /// An account of the parent block. Also how tests and overrides fill a state.
     pub fn put_record(&mut self, address: Address, record: Option<&Record>) {
-        let fields = record.map(|record| Fields {
-            nonce: record.nonce,
-            balance: record.balance,
-            code_hash: record.code_hash,
-        });
+        let fields =
+            record.map(|record| Fields { nonce: record.nonce, balance: record.balance, code_hash: record.code_hash });
         self.accounts.entry(address).or_insert_with(|| Entry {
             before: fields,
             now: fields,
@@ -281,7 +287,13 @@ impl JobState {
     }
 
     /// Change fields of a known account as if the parent block had them so (overrides of calls).
-    pub fn override_account(&mut self, address: Address, nonce: Option<u64>, balance: Option<U256>, code: Option<&Bytes>) {
+    pub fn override_account(
+        &mut self,
+        address: Address,
+        nonce: Option<u64>,
+        balance: Option<U256>,
+        code: Option<&Bytes>,
+    ) {
         let code_hash = code.map(|code| {
             let code = bytecode(code.clone());
             let hash = code.hash_slow();
@@ -334,13 +346,13 @@ impl JobState {
         Some(value)
     }
 
-    fn known_code(&mut self, hash: B256) -> Option<Option<Bytecode>> {
+    fn known_code(&mut self, hash: B256) -> Code {
         if let Some(code) = self.codes.get(&hash) {
-            return Some(code.clone());
+            return code.clone().map_or(Code::Absent, Code::Here);
         }
-        let code = self.cache.as_ref()?.code(hash)?;
+        let Some(code) = self.cache.as_ref().and_then(|cache| cache.code(hash)) else { return Code::Unknown };
         self.codes.insert(hash, Some(code.clone()));
-        Some(Some(code))
+        Code::Here(code)
     }
 
     fn known_block(&self, number: u64) -> Option<B256> {
@@ -481,8 +493,8 @@ impl JobState {
             return None;
         }
         slots.sort_unstable();
-        let new_code = now.code_hash != KECCAK256_EMPTY
-            && entry.before.is_none_or(|before| before.code_hash != now.code_hash);
+        let new_code =
+            now.code_hash != KECCAK256_EMPTY && entry.before.is_none_or(|before| before.code_hash != now.code_hash);
         let code = if new_code { self.codes.get(&now.code_hash).cloned().flatten() } else { None };
         Some(AccountWrite {
             address,
@@ -500,19 +512,19 @@ impl JobState {
     #[must_use]
     pub fn used_keys(&self) -> Keys {
         let mut keys = Keys { blocks: self.used.blocks.clone(), ..Keys::default() };
-        let mut known_before = B256Map::<()>::default();
+        let mut known_before = B256Set::default();
         for (address, entry) in &self.accounts {
             if !entry.used {
                 continue;
             }
             keys.accounts.insert(*address);
             if let Some(before) = entry.before {
-                known_before.insert(before.code_hash, ());
+                known_before.insert(before.code_hash);
                 keys.slots.extend(entry.slots.iter().filter(|(_, s)| s.used).map(|(slot, _)| (*address, *slot)));
             }
         }
         // Code that the block itself created cannot be asked for.
-        keys.codes.extend(self.used.codes.iter().filter(|hash| known_before.contains_key(*hash)));
+        keys.codes.extend(self.used.codes.iter().filter(|hash| known_before.contains(*hash)));
         keys
     }
 
@@ -553,12 +565,11 @@ impl revm::Database for JobState {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
         let mode = self.mode;
-        let info = match self.entry(address) {
-            Some(entry) => entry.now,
-            None => {
-                let new = self.want(|wanted| wanted.accounts.insert(address));
-                self.miss(new, || Some(Some(Fields { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY })))?
-            }
+        let info = if let Some(entry) = self.entry(address) {
+            entry.now
+        } else {
+            let new = self.want(|wanted| wanted.accounts.insert(address));
+            Some(self.miss(new, || Some(Fields { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY }))?)
         };
         let mut info = info.map(|fields| AccountInfo {
             nonce: fields.nonce,
@@ -579,12 +590,12 @@ impl revm::Database for JobState {
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, StateError> {
         match self.known_code(hash) {
-            Some(Some(code)) => {
+            Code::Here(code) => {
                 self.read_codes.push(hash);
                 Ok(code)
             }
-            Some(None) => Err(StateError::NoCode(hash)),
-            None => {
+            Code::Absent => Err(StateError::NoCode(hash)),
+            Code::Unknown => {
                 let new = self.want(|wanted| wanted.codes.insert(hash));
                 self.miss(new, || None)
             }
@@ -594,25 +605,19 @@ impl revm::Database for JobState {
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
         // The account is known, or guessed: then its slots are, too.
         self.entry(address);
-        match self.known_slot(address, slot) {
-            Some(value) => Ok(value),
-            None => {
-                let new = self.want(|wanted| wanted.slots.insert((address, slot)));
-                self.miss(new, || Some(GUESSED_SLOT))
-            }
+        if let Some(value) = self.known_slot(address, slot) {
+            return Ok(value);
         }
+        let new = self.want(|wanted| wanted.slots.insert((address, slot)));
+        self.miss(new, || Some(GUESSED_SLOT))
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
-        match self.known_block(number) {
-            Some(hash) => {
-                self.read_blocks.push(number);
-                Ok(hash)
-            }
-            None => {
-                let new = self.want(|wanted| wanted.blocks.insert(number));
-                self.miss(new, || Some(B256::ZERO))
-            }
+        if let Some(hash) = self.known_block(number) {
+            self.read_blocks.push(number);
+            return Ok(hash);
         }
+        let new = self.want(|wanted| wanted.blocks.insert(number));
+        self.miss(new, || Some(B256::ZERO))
     }
 }

@@ -17,6 +17,9 @@ use crate::evm::CancelFlag;
 use crate::exec::call_job::{CallError, CallJob, CallRequest, CallResult, CallStep};
 use crate::pack;
 
+/// An account with the slots that a transaction announces.
+type ListedAccount = (Vec<u8>, Vec<Vec<u8>>);
+
 create_exception!(hansa_kernel, Cancelled, PyException, "The call was cancelled.");
 
 /// What a call came to.
@@ -90,7 +93,7 @@ impl PyCallJob {
         value_wei: Option<&Bound<'_, PyAny>>,
         data: Option<&[u8]>,
         nonce: Option<u64>,
-        access_list: Option<Vec<(Vec<u8>, Vec<Vec<u8>>)>>,
+        access_list: Option<Vec<ListedAccount>>,
         authorizations: Option<&[u8]>,
         state_overrides: Option<&[u8]>,
         block_overrides: Option<&[u8]>,

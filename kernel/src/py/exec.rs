@@ -178,7 +178,7 @@ pub struct PyBlockResult {
     receipts: Py<PyBytes>,
 }
 
-fn bytes<'py>(py: Python<'py>, data: impl AsRef<[u8]>) -> Bound<'py, PyBytes> {
+fn bytes(py: Python<'_>, data: impl AsRef<[u8]>) -> Bound<'_, PyBytes> {
     PyBytes::new(py, data.as_ref())
 }
 

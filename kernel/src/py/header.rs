@@ -17,9 +17,9 @@ pub fn u256_of(field: &str, value: &Bound<'_, PyAny>) -> PyResult<U256> {
     }
     let kwargs = PyDict::new(value.py());
     kwargs.set_item("signed", false)?;
-    let bytes = value.call_method("to_bytes", (32, "big"), Some(&kwargs)).map_err(|_| {
-        input_error(value.py(), &InputError::new(field, "an integer from 0 to 2^256 - 1", value))
-    })?;
+    let bytes = value
+        .call_method("to_bytes", (32, "big"), Some(&kwargs))
+        .map_err(|_| input_error(value.py(), &InputError::new(field, "an integer from 0 to 2^256 - 1", value)))?;
     Ok(U256::from_be_slice(bytes.cast::<PyBytes>()?.as_bytes()))
 }
 
@@ -27,7 +27,7 @@ pub fn u256_of(field: &str, value: &Bound<'_, PyAny>) -> PyResult<U256> {
 #[pyclass(frozen, name = "Header", module = "hansa_kernel")]
 pub struct PyHeader(Header);
 
-fn optional<'py>(py: Python<'py>, word: Option<alloy_primitives::B256>) -> Option<Bound<'py, PyBytes>> {
+fn optional(py: Python<'_>, word: Option<alloy_primitives::B256>) -> Option<Bound<'_, PyBytes>> {
     word.map(|word| PyBytes::new(py, word.as_slice()))
 }
 

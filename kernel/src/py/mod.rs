@@ -3,6 +3,7 @@
 mod base;
 mod bls;
 mod call;
+mod conformance;
 mod exec;
 mod header;
 mod spec;
@@ -22,6 +23,7 @@ fn kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     header::register(module)?;
     exec::register(module)?;
     call::register(module)?;
+    conformance::register(module)?;
     tx::register(module)?;
     txpool::register(module)?;
     views::register(module)?;

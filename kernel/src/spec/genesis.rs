@@ -151,7 +151,7 @@ impl Genesis {
     }
 }
 
-fn parse_account(key: &str, value: &Value) -> InputResult<Alloc> {
+pub(crate) fn parse_account(key: &str, value: &Value) -> InputResult<Alloc> {
     let entry = json::object(&format!("alloc.{key}"), value)?;
     let field = |name: &str| format!("alloc.{key}.{name}");
     let mut account = Alloc::default();

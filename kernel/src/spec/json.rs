@@ -6,16 +6,23 @@ use serde_json::{Map, Value};
 use crate::error::{InputError, InputResult};
 
 /// A member of an object; null counts as absent.
+#[must_use]
 pub fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     object.get(key).filter(|value| !value.is_null())
 }
 
 /// The value as an object.
+///
+/// # Errors
+/// Names `field` when it is not that.
 pub fn object<'a>(field: &str, value: &'a Value) -> InputResult<&'a Map<String, Value>> {
     value.as_object().ok_or_else(|| InputError::new(field, "an object", value))
 }
 
 /// A 256-bit number: hex with 0x, decimal text, or a JSON number.
+///
+/// # Errors
+/// Names `field` when it is not that.
 pub fn u256(field: &str, value: &Value) -> InputResult<U256> {
     let bad = || InputError::new(field, "a number below 2^256, hex or decimal", value);
     match value {
@@ -31,19 +38,26 @@ pub fn u256(field: &str, value: &Value) -> InputResult<U256> {
 }
 
 /// A 64-bit number in the same spellings.
+///
+/// # Errors
+/// Names `field` when it is not that.
 pub fn u64(field: &str, value: &Value) -> InputResult<u64> {
-    u256(field, value)?
-        .try_into()
-        .map_err(|_| InputError::new(field, "a number below 2^64", value))
+    u256(field, value)?.try_into().map_err(|_| InputError::new(field, "a number below 2^64", value))
 }
 
 /// Bytes as hex text, with or without 0x.
+///
+/// # Errors
+/// Names `field` when it is not that.
 pub fn bytes(field: &str, value: &Value) -> InputResult<Bytes> {
     let text = value.as_str().ok_or_else(|| InputError::new(field, "hex text", value))?;
     hex::decode(text).map(Bytes::from).map_err(|_| InputError::new(field, "hex text", value))
 }
 
 /// A 32-byte word as hex text, left-padded when shorter.
+///
+/// # Errors
+/// Names `field` when it is not that.
 pub fn word(field: &str, text: &str) -> InputResult<B256> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     let bad = || InputError::new(field, "at most 32 bytes of hex", text);
@@ -58,9 +72,11 @@ pub fn word(field: &str, text: &str) -> InputResult<B256> {
 }
 
 /// A 20-byte address as hex text, with or without 0x.
+///
+/// # Errors
+/// Names `field` when it is not that.
 pub fn address(field: &str, text: &str) -> InputResult<Address> {
     let mut address = Address::ZERO;
-    hex::decode_to_slice(text, address.as_mut_slice())
-        .map_err(|_| InputError::new(field, "20 bytes of hex", text))?;
+    hex::decode_to_slice(text, address.as_mut_slice()).map_err(|_| InputError::new(field, "20 bytes of hex", text))?;
     Ok(address)
 }

@@ -3,6 +3,8 @@
 mod fork;
 mod genesis;
 pub mod json;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use revm::primitives::hardfork::SpecId;
 use serde_json::{Map, Value};
 
 pub use fork::{FORKS, Fork};
+pub(crate) use genesis::parse_account;
 pub use genesis::{Alloc, Genesis};
 
 use crate::error::{InputError, InputResult};

@@ -194,3 +194,22 @@ async def test_stream_over_tls_1_2_is_refused_even_with_a_members_key(version: s
     assert (b"PEER_TLS_VERSION" in received or b"tls_version" in received) == (version is ssl.TLSVersion.TLSv1_2)
     writer.close()
     await stop([service], [])
+
+
+async def test_member_that_opens_streams_and_says_nothing_is_refused_the_fifth() -> None:
+    members = configs(2)
+    service = await start(members[1])
+    before = refused("too_many_streams")
+    credentials = grpc.ssl_channel_credentials(
+        members[1].certificate_pem, members[0].key_pem, members[0].certificate_pem
+    )
+    options = [("grpc.ssl_target_name_override", "m2.test")]
+    async with grpc.aio.secure_channel(f"127.0.0.1:{service.port}", credentials, options=options) as channel:
+        calls = [p2p_pb2_grpc.PeerStub(channel).Exchange() for _ in range(5)]
+        await eventually(lambda: refused("too_many_streams") == before + 1)
+        for call in calls:
+            call.cancel()
+    assert service._mesh is not None
+    peer = service._mesh.peers[0]
+    await eventually(lambda: peer.greeting == 0)
+    await stop([service], [])

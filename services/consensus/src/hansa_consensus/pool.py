@@ -43,6 +43,9 @@ from .network import Network
 _log = structlog.get_logger()
 _T = TypeVar("_T")
 
+# What no honest member pushes, at whatever height and time it is. Other refusals may come from a fork's edge.
+_NEVER_VALID = frozenset({"invalid_signature", "malformed_transaction", "invalid_chain_id", "oversized_data"})
+
 _ALL_BLOCKS = (1 << 63) - 1
 _UPDATE_BYTES = 125  # address and account record
 _LOCAL_MAX = 1_000_000  # more than any pool holds
@@ -354,7 +357,7 @@ class PoolKeeper:
         self._peer_admissions += 1
         try:
             batch = await self._decode(b"".join(gathered))
-            if not batch.all_valid():
+            if not batch.all_valid() and any(error and error.code in _NEVER_VALID for error in batch.errors()):
                 self._network.score(sender, "invalid_transaction")
             accepted, _ = await self._admit(batch, local=False)
             if len(accepted):

@@ -114,6 +114,8 @@ class Proposals:
     async def execute(self, effect: ExecuteBlock) -> Refused | None:
         """Get the bodies, execute, stage; None when our own result is the block's hash."""
         candidate = effect.candidate
+        if len(candidate.transaction_hashes) > BLOCK_TRANSACTIONS_MAX * HASH_BYTES:
+            return Refused("too_many_transactions", Fault.BLOCK)
         try:
             batch = await self._bodies(candidate, effect.sources, effect.transactions)
         except BodiesMissing as error:
@@ -201,7 +203,7 @@ class Proposals:
         place = {one: index for index, one in enumerate(chunks(both.hashes(), HASH_BYTES))}
         try:
             return both.select([place[one] for one in chunks(hashes, HASH_BYTES)])
-        except KeyError as error:  # an answer with other transactions than asked
+        except (KeyError, KernelInputError) as error:  # an answer with other transactions than asked, or a hash twice
             raise BodiesMissing("wrong_bodies") from error
 
     # --- committing --------------------------------------------------------------------------------------------------

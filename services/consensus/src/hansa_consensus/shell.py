@@ -37,9 +37,9 @@ WAITING_SECONDS_MIN = 3.0
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 
-# Reported by the engine of members that may simply be away or have committed meanwhile: counted, not scored, since a
+# Reported by the engine of members that may simply be away, slow, or have committed meanwhile: counted, not scored, since a
 # score can cost a member its connection and the chain a vote.
-SOFT_FAULTS = frozenset({"bodies_not_sent"})
+SOFT_FAULTS = frozenset({"bodies_not_sent", "blocks_not_sent"})
 
 
 class Shell:

@@ -36,6 +36,9 @@ HANDSHAKES_COUNTED_MAX = 10_000
 """Unfinished handshakes that are remembered to count refusals; older ones count at once. grpcio has no cap of its own
 on pending handshakes: what bounds them is their time and the process's file descriptors."""
 
+CONNECTIONS_PER_MEMBER = 4
+"""Streams of one member whose hello is awaited: one that reconnects may have older ones. Past it: refused."""
+
 PING_SECONDS = 2
 """Pause between pings; each also measures the round trip."""
 

@@ -35,6 +35,7 @@ class Peer:
     score: PeerScore = field(default_factory=PeerScore)
     rate: ReceiveRate = field(default_factory=ReceiveRate)
     link: "Link | None" = None
+    greeting: int = 0  # streams whose hello is awaited
     rtt_seconds: float = 0.0
     bytes_in: int = 0
     bytes_out: int = 0
@@ -70,6 +71,7 @@ class Link:
         write: Callable[[Frame], Awaitable[None]],
     ) -> None:
         self.peer = peer
+        self.is_up = False  # set once the hello was right
         self._owner = owner
         self._read = read
         self._write = write

@@ -17,6 +17,7 @@ from hansa_p2p.core.queues import Message
 from hansa_p2p.errors import LinkEnded, PeerRefused
 from hansa_p2p.limits import (
     CONNECT_SECONDS_MAX,
+    CONNECTIONS_PER_MEMBER,
     HANDSHAKE_SECONDS_MAX,
     MEMBER_MESSAGE_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
@@ -92,6 +93,8 @@ class Mesh:
     def link_up(self, link: Link) -> None:
         """A hello was right. An older link with the same member ends: its other side knows that it is dead."""
         peer = link.peer
+        link.is_up = True
+        peer.greeting -= 1
         if peer.link is not None:
             peer.link.end("replaced")
             peer.drop(len(peer.queues.clear()), "peer_away")
@@ -116,7 +119,10 @@ class Mesh:
         peer = link.peer
         if peer.score.is_away(self._loop.time()):
             raise PeerRefused("away")
+        if peer.greeting >= CONNECTIONS_PER_MEMBER:
+            raise PeerRefused("too_many_streams")
         reason = "failed"
+        peer.greeting += 1
         try:
             await link.run(self._config.greeting)
         except (LinkEnded, PeerRefused) as error:
@@ -126,6 +132,7 @@ class Mesh:
             reason = "connection_lost"
             raise
         finally:
+            peer.greeting -= not link.is_up
             if peer.link is link:
                 peer.link = None
                 peer.drop(len(peer.queues.clear()), "peer_away")

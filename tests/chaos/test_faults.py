@@ -57,6 +57,7 @@ def under_load(consortium: Consortium, fault: str, bound_seconds: float) -> Iter
             )
             time.sleep(SETTLE_SECONDS)
         assert load.accepted, "the load got nothing accepted"
+        assert not load.refused, f"valid transactions refused: {load.refused[:3]}"
         check_committed(members, load.accepted, RECOVERY_FACTOR * 20)
         check_agreement(members, max(0, start - 1))
 
@@ -140,7 +141,7 @@ def test_wiped_member(whole: Consortium, round_number: int) -> None:
         victim = members[(leader(members) + 2) % 4]
         kill(victim.pids["node"], signal.SIGSTOP)
         for name in ("statedb", "consensus"):
-            shutil.rmtree(whole.folder / victim.name / name)
+            shutil.rmtree(whole.folder / victim.name / "data" / name)
         kill(victim.pids["node"])
         over()
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,9 @@ from support.transactions import signed
 
 BATCH = 10
 PAUSE_SECONDS = 0.2
+
+TRY_AGAIN = (-32_002, -32_005)
+"""Refusals that say nothing about the transaction: a service is away, or too much waits."""
 
 
 @dataclass
@@ -55,23 +59,28 @@ class Load:
                     nonce = int(member.rpc("eth_getTransactionCount", sender, "pending", timeout=5), 16)
                 if not pending:
                     pending = [signed(key, self.chain_id, nonce + i, to=self.recipient, value=1) for i in range(BATCH)]
+                    nonce += BATCH
                 answers = member.rpc_batch([("eth_sendRawTransaction", [raw]) for raw, _ in pending], timeout=5)
             except (httpx.HTTPError, RpcFailed, ValueError):
                 time.sleep(PAUSE_SECONDS)
                 continue
-            self._judge(pending, answers)
-            nonce, pending = nonce + BATCH, []
+            pending = self._judge(pending, answers)
             time.sleep(PAUSE_SECONDS)
 
-    def _judge(self, sent: list[tuple[str, str]], answers: list[dict[str, Any]]) -> None:
+    def _judge(self, sent: list[tuple[str, str]], answers: list[dict[str, Any]]) -> list[tuple[str, str]]:
+        """What has to be sent again: later nonces wait for it."""
+        again = []
         with self._lock:
-            for (_, hash), answer in zip(sent, answers, strict=True):
+            for (raw, hash), answer in zip(sent, answers, strict=True):
                 message = answer.get("error", {}).get("message", "")
                 if "result" in answer or message.startswith(("already known", "nonce too low")):
                     # The two refusals follow an unanswered request: it had been accepted.
                     self.accepted.append(hash)
-                else:
+                    continue
+                again.append((raw, hash))
+                if answer["error"]["code"] not in TRY_AGAIN:
                     self.refused.append(answer["error"])
+        return again
 
 
 def check_agreement(members: list[Member], first: int = 0) -> list[str]:
@@ -94,13 +103,41 @@ def check_agreement(members: list[Member], first: int = 0) -> list[str]:
 
 def check_committed(members: list[Member], accepted: list[str], seconds: float) -> None:
     """Every accepted transaction is in the chain, exactly once, on every member."""
+    waiting = {member.name: list(dict.fromkeys(accepted)) for member in members}
 
-    def missing() -> bool:
-        for start in range(0, len(accepted), 500):
-            calls = [("eth_getTransactionReceipt", [hash]) for hash in accepted[start : start + 500]]
-            for member in members:
-                if any(entry.get("result") is None for entry in member.rpc_batch(calls)):
-                    return False
-        return True
+    def committed() -> bool:
+        for member in members:
+            waiting[member.name] = _without_receipt(member, waiting[member.name])
+        return not any(waiting.values())
 
-    wait_for(f"all {len(accepted)} accepted transactions committed", missing, seconds, pause=0.5)
+    try:
+        wait_for(f"all {len(accepted)} accepted transactions committed", committed, seconds, pause=0.5)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n" + "\n".join(_report(members, waiting))) from None
+
+
+def _without_receipt(member: Member, hashes: list[str]) -> list[str]:
+    found: list[str] = []
+    for start in range(0, len(hashes), 500):
+        part = hashes[start : start + 500]
+        answers = member.rpc_batch([("eth_getTransactionReceipt", [hash]) for hash in part])
+        found += [hash for hash, answer in zip(part, answers, strict=True) if answer.get("result") is None]
+    return found
+
+
+def _report(members: list[Member], waiting: dict[str, list[str]]) -> Iterator[str]:
+    """What is missing, and which member still knows of it."""
+    lost = sorted({hash for hashes in waiting.values() for hash in hashes})
+    for member in members:
+        pool: Any = member.rpc("txpool_status")
+        answers = member.rpc_batch([("eth_getTransactionByHash", [hash]) for hash in lost[:1000]])
+        known = [answer["result"] for answer in answers if answer.get("result") is not None]
+        nonces = sorted((entry["from"], int(entry["nonce"], 16)) for entry in known if entry["blockNumber"] is None)
+        yield (
+            f"{member.name}: height {member.height()}, {len(waiting[member.name])} without receipt, pool {pool}, "
+            f"knows {len(known)} of {len(lost)}, pending {nonces[:1]} .. {nonces[-1:]}"
+        )
+    senders = {entry["from"] for entry in known}
+    for sender in sorted(senders):
+        counts = [int(member.rpc("eth_getTransactionCount", sender, "latest"), 16) for member in members]
+        yield f"nonces of {sender} on the members: {counts}"

@@ -1,6 +1,5 @@
 """Calls on real servers: on old blocks, the head and the next block; reverts, limits, estimates."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -72,18 +71,7 @@ def at(number: int) -> types_pb2.BlockSelector:
     return types_pb2.BlockSelector(number=number)
 
 
-async def settled(clients: Clients, number: int) -> None:
-    """Until the executor has heard of the head, since it follows statedb's stream."""
-    for _ in range(200):
-        answer = await clients.executor.Call(request(NUMBER_AT))
-        if int.from_bytes(answer.output, "big") >= number:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("the executor does not follow the head")
-
-
 async def test_calls_see_the_state_of_their_block(clients: Clients) -> None:
-    await settled(clients, 3)
     for number in range(4):
         answer = await clients.executor.Call(request(BALANCE_AT, TO.rjust(32, b"\x00"), block=at(number)))
         assert answer.status == executor_pb2.CALL_STATUS_SUCCESS
@@ -93,7 +81,6 @@ async def test_calls_see_the_state_of_their_block(clients: Clients) -> None:
 
 
 async def test_pending_is_the_next_block_on_the_head(clients: Clients) -> None:
-    await settled(clients, 3)
     pending = types_pb2.BlockSelector(tag=types_pb2.BLOCK_TAG_PENDING)
     assert int.from_bytes((await clients.executor.Call(request(NUMBER_AT, block=pending))).output, "big") == 4
     assert int.from_bytes((await clients.executor.Call(request(NUMBER_AT))).output, "big") == 3

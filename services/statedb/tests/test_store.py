@@ -1,6 +1,7 @@
 """What the data folder survives, and what it refuses with what to do."""
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -214,16 +215,17 @@ def start_writer(folder: Path) -> "subprocess.Popen[str]":
     return writer
 
 
-@pytest.mark.parametrize("seconds", [0.02, 0.11, 0.23, 0.37])
+@pytest.mark.parametrize("blocks", [0, 1, 7, 40])
 def test_kill_between_stage_and_commit_or_during_commits_resumes_at_a_committed_head(
-    tmp_path: Path, seconds: float
+    tmp_path: Path, blocks: int
 ) -> None:
     folder = tmp_path / "statedb"
     writer = start_writer(folder)
-    time.sleep(seconds)  # the kill is to fall anywhere
-    writer.send_signal(signal.SIGKILL)
     assert writer.stdout is not None
-    answered = [int(line) for line in writer.stdout.read().split()]
+    answered = [int(writer.stdout.readline()) for _ in range(blocks)]
+    time.sleep(random.random() / 500)  # a block takes about 2 ms here: the kill is to fall anywhere
+    writer.send_signal(signal.SIGKILL)
+    answered += [int(line) for line in writer.stdout.read().split()]
     writer.wait()
     head = reopened_head(folder)
     assert head in ((answered or [0])[-1], (answered or [0])[-1] + 1)  # the last may be durable and unanswered

@@ -14,10 +14,11 @@ from hansa_kernel import BlockEnv, CallJob, CallResult, Cancelled, Header, Kerne
 
 from hansa_executor import limits, metrics
 from hansa_executor.errors import BlockUnknown, CallTimedOut, ParentUnknown, RequestInvalid, StateDbAway
-from hansa_executor.heads import Heads
 from hansa_executor.reads import StateReads
 
 T = TypeVar("T")
+
+_WAIT: dict[str, Any] = {"timeout": limits.HEADER_TIMEOUT_SECONDS, "wait_for_ready": True}
 
 _STATUS = {
     "success": executor_pb2.CALL_STATUS_SUCCESS,
@@ -43,7 +44,6 @@ class CallExecutor:
         cache: StateCache,
         stub: statedb_pb2_grpc.StateDbStub,
         reads: StateReads,
-        heads: Heads,
         pool: Executor,
         call_limits: CallLimits,
     ) -> None:
@@ -51,7 +51,7 @@ class CallExecutor:
         self._cache = cache
         self._stub = stub
         self._reads = reads
-        self._heads = heads
+        self._headers: dict[bytes, bytes] = {}  # of blocks called lately, by hash; oldest first
         self._pool = pool
         self._limits = call_limits
 
@@ -81,22 +81,25 @@ class CallExecutor:
     async def _block(self, selector: types_pb2.BlockSelector) -> tuple[bytes, bytes]:
         """(hash, header) of the block whose state is called. Raises `BlockUnknown`, `StateDbAway`."""
         kind = selector.WhichOneof("block")
-        newest = kind is None or (kind == "tag" and selector.tag != types_pb2.BLOCK_TAG_EARLIEST)
-        if newest and self._heads.connected:
-            return self._heads.hash, self._heads.header
+        if kind == "hash" and (header := self._headers.get(selector.hash)) is not None:
+            return selector.hash, header
         try:
-            answer = await self._stub.GetBlocks(
-                statedb_pb2.GetBlocksRequest(selector=selector),
-                timeout=limits.HEADER_TIMEOUT_SECONDS,
-                wait_for_ready=True,
-            )
+            if kind is None or (kind == "tag" and selector.tag != types_pb2.BLOCK_TAG_EARLIEST):
+                # Asked anew: a client that has seen a block must not be answered from the one before.
+                head = (await self._stub.GetHead(statedb_pb2.GetHeadRequest(), **_WAIT)).head
+                return head.hash, head.header
+            answer = await self._stub.GetBlocks(statedb_pb2.GetBlocksRequest(selector=selector), **_WAIT)
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
                 raise RequestInvalid("block", "a block", error.details() or "") from error
             raise StateDbAway("statedb does not answer") from error
         if not answer.blocks:
             raise BlockUnknown(selector.hash.hex() if kind == "hash" else str(selector.number))
-        return answer.blocks[0].hash, answer.blocks[0].header
+        block = answer.blocks[0]
+        self._headers[block.hash] = block.header
+        while len(self._headers) > limits.HEADERS_MAX:
+            del self._headers[next(iter(self._headers))]
+        return block.hash, block.header
 
     def _next_env(self, head: bytes, head_hash: bytes) -> BlockEnv:
         """The block after the head, as far as it is known: the next proposer may choose other values."""

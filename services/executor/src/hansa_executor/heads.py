@@ -15,7 +15,6 @@ class Heads:
 
     def __init__(self, stub: statedb_pb2_grpc.StateDbStub, cache: StateCache) -> None:
         self.hash = b""  # empty until statedb has answered
-        self.header = b""
         self.number = -1
         self.connected = False
         self._stub = stub
@@ -40,11 +39,11 @@ class Heads:
         head = answer.head
         if head.hash != self.hash:  # first time, or blocks passed unseen
             self._cache.reset(head.hash)
-            self.number, self.hash, self.header = head.number, head.hash, head.header
+            self.number, self.hash = head.number, head.hash
         self.connected = True
         request = statedb_pb2.StreamHeadsRequest(**{"from": head.number + 1})
         async for message in self._stub.StreamHeads(request):
             block = message.block
             if not self._cache.commit(block.hash):
                 self._cache.reset(block.hash)
-            self.number, self.hash, self.header = self.number + 1, block.hash, block.header
+            self.number, self.hash = self.number + 1, block.hash

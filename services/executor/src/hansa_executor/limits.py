@@ -33,6 +33,9 @@ STAGE_ATTEMPTS_MAX = 8
 HEADER_TIMEOUT_SECONDS = 5.0
 """Longest wait for the header that a call needs."""
 
+HEADERS_MAX = 256
+"""Headers of blocks called lately that are kept by hash: 150 KB."""
+
 CALL_DATA_BYTES_MAX = 4 << 20
 """Input of one call: as large as what the API lets in."""
 

@@ -47,7 +47,7 @@ class ExecutorService:
         self._pools = [ThreadPoolExecutor(1, "executor-block"), ThreadPoolExecutor(workers, "executor-call")]
         blocks = BlockExecutor(spec, cache, stub, self._reads[0], self._pools[0])
         call_limits = CallLimits(settings.executor.call_timeout_ms, settings.executor.call_gas_max)
-        calls = CallExecutor(spec, cache, stub, self._reads[1], self._heads, self._pools[1], call_limits)
+        calls = CallExecutor(spec, cache, stub, self._reads[1], self._pools[1], call_limits)
         self._server = new_server()
         executor_pb2_grpc.add_ExecutorServicer_to_server(
             ExecutorServicer(blocks, calls, call_workers=workers), self._server

@@ -269,7 +269,8 @@ impl TrieJob {
         if asked.is_empty() && !list_wiped {
             return Ok(None);
         }
-        asked.par_sort_unstable();
+        // Each trie's part is in order already: a stable sort merges these runs.
+        asked.sort_by(|left, right| left.0.cmp(&right.0));
         self.stats.asked += asked.len() as u64;
         let mut ask = TrieAsk { paths: Vec::with_capacity(asked.len() * 12), wiped: Vec::new() };
         for (key, tree, path) in asked {
@@ -333,8 +334,8 @@ impl TrieJob {
                 old: old.clone(),
             }));
         }
-        // Stable: a wiped trie's old node stands before the new node with the same key.
-        changes.par_sort_by(|left, right| left.key.cmp(&right.key));
+        // Of sorted runs, and stable: a wiped trie's old node stands before the new node with the same key.
+        changes.sort_by(|left, right| left.key.cmp(&right.key));
         changes.dedup_by(|later, first| {
             let same = later.key == first.key;
             if same {

@@ -19,6 +19,11 @@ const DEPTH_PERCENT: u64 = 95;
 /// Walks in one job from which the depth is learned anew, rather than raised.
 const DEPTH_WALKS_MIN: u64 = 32;
 
+/// Sorts paths as their node keys sort: by length first.
+fn key_order(path: &Nibbles) -> (usize, Nibbles) {
+    (path.len(), *path)
+}
+
 #[derive(Debug)]
 pub struct Tree {
     pub owner: Option<B256>,
@@ -76,7 +81,7 @@ impl Tree {
         self.answers.insert(path, rlp);
     }
 
-    /// Do what can be done; returns paths to ask for, ascending, none asked before.
+    /// Do what can be done; returns paths to ask for, in the order of node keys, none asked before.
     pub fn pass(&mut self, held: Option<&Held>) -> Result<Vec<Nibbles>, TrieError> {
         let mut found = Found::default();
         let walk = Walk {
@@ -97,7 +102,7 @@ impl Tree {
         found.pending.sort_unstable();
         found.pending.dedup();
         self.todo = found.pending;
-        found.needs.sort_unstable();
+        found.needs.sort_unstable_by_key(key_order);
         found.needs.dedup();
         Ok(found.needs)
     }
@@ -114,7 +119,7 @@ impl Tree {
 
     /// Hash; call once, when done.
     pub fn seal(&mut self) -> Diff {
-        let (root, Sealed { writes, kept }) = seal_root(&mut self.root, self.updates.len() >= PARALLEL_UPDATES_MIN);
+        let (root, Sealed { mut writes, kept }) = seal_root(&mut self.root, self.updates.len() >= PARALLEL_UPDATES_MIN);
         let mut diff = Diff { root, ..Diff::default() };
         let keep = |path: Nibbles, rlp: Arc<[u8]>, kept: &mut Vec<_>| kept.push((path, keccak256(&rlp), rlp));
         for path in kept {
@@ -122,6 +127,7 @@ impl Tree {
                 keep(path, rlp, &mut diff.kept);
             }
         }
+        writes.sort_unstable_by_key(|(path, _, _)| key_order(path));
         for (path, hash, rlp) in writes {
             let old = self.old.remove(&path);
             if old.as_ref() == Some(&rlp) {
@@ -132,7 +138,7 @@ impl Tree {
             }
         }
         let mut gone: Vec<(Nibbles, Arc<[u8]>)> = self.old.drain().collect();
-        gone.sort_unstable_by_key(|(path, _)| *path);
+        gone.sort_unstable_by_key(|(path, _)| key_order(path));
         for (path, rlp) in gone {
             diff.old.push(Some(rlp));
             diff.deletes.push(path);

@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # One image for every service of Hansa.
 #
 #   BASE_IMAGE  Debian 12 with Python 3.11 (any image that has /usr/bin/python3 or /usr/local/bin/python3 >= 3.11)

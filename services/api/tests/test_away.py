@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from accounts import Sender, hash_of
+from api_accounts import Sender, hash_of
 from api_node import Node
 
 WHO = "0x" + "11" * 20

@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
-from accounts import Sender, hash_of
+from api_accounts import Sender, hash_of
 from api_node import Node
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -30,9 +30,9 @@ def ledger(channel: grpc.Channel) -> Any:
     return ledger_pb2_grpc.LedgerStub(channel)
 
 
-def reason(error: grpc.RpcError) -> str:
+def reason(error: Any) -> str:
     """Stable reason of an error."""
-    for key, value in error.trailing_metadata():  # type: ignore[attr-defined]
+    for key, value in error.trailing_metadata():
         if key == "grpc-status-details-bin":
             info = error_details_pb2.ErrorInfo()
             for detail in status_pb2.Status.FromString(value).details:
@@ -64,7 +64,7 @@ def test_batch_has_a_result_each(ledger: Any) -> None:
 
 
 def test_blocks_stream_from_a_height_and_go_on_live(ledger: Any) -> None:
-    stream = ledger.StreamBlocks(ledger_pb2.StreamBlocksRequest(**{"from": 1}), timeout=20)
+    stream = ledger.StreamBlocks(ledger_pb2.StreamBlocksRequest(**dict[str, Any]({"from": 1})), timeout=20)
     numbers = []
     parent = b""
     for response in stream:
@@ -127,7 +127,7 @@ def test_wrong_call_has_status_and_reason(
 ) -> None:
     with pytest.raises(grpc.RpcError) as failed:
         getattr(ledger, method)(request_, timeout=5)
-    assert failed.value.code() == code  # type: ignore[attr-defined]
+    assert failed.value.code() == code
     assert reason(failed.value) == why if why else reason(failed.value)
 
 

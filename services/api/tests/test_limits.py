@@ -110,7 +110,7 @@ def test_filter_nobody_polls_ends() -> None:
 def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A chain whose api has small limits and a rate limit."""
     limits = {
-        "rate_per_second": 5,
+        "rate_per_second": 20,
         "rate_burst": 40,
         "read_timeout_ms": 600,
         "batch_response_bytes": 2_000,
@@ -132,26 +132,26 @@ def test_wrong_limit_in_the_settings_refuses_the_start(tight: Node) -> None:
 
 
 def test_requests_past_the_rate_get_429_and_when_to_come_back(tight: Node) -> None:
-    time.sleep(8)  # the bucket is full again
+    time.sleep(2.5)  # the bucket is full again
     with httpx.Client(base_url=tight.url) as client:
         assert client.post("/", json={**CALL, "method": "eth_getBalance", "params": [WHO]}).status_code == 200
         batch = [{**CALL, "id": i} for i in range(60)]
         answers = client.post("/", json=batch)
         assert answers.status_code == 200
         refused = [item for item in answers.json() if "error" in item]
-        assert 15 <= len(refused) <= 25
+        assert 10 <= len(refused) <= 25
         assert {item["error"]["code"] for item in refused} == {-32005}
         answer = client.post("/", json={**CALL, "method": "eth_call", "params": [{"to": WHO}]})
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) >= 1
-        assert answer.json()["error"]["message"].startswith("rate limit of 5 cost units per second exceeded")
+        assert answer.json()["error"]["message"].startswith("rate limit of 20 cost units per second exceeded")
         rest = client.get("/api/v1/chain")
         assert rest.status_code == 429
         assert rest.headers["retry-after"]
 
 
 def test_batch_response_past_its_limit_refuses_the_rest(tight: Node) -> None:
-    time.sleep(8)
+    time.sleep(2.5)
     with httpx.Client(base_url=tight.url) as client:
         batch = [{**CALL, "id": i, "method": "eth_getBlockByNumber", "params": ["0x0", False]} for i in range(20)]
         answers = client.post("/", json=batch).json()

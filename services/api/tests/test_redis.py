@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from accounts import Sender, hash_of
+from api_accounts import Sender, hash_of
 from api_node import Node
-from test_websocket import Socket
+from api_sockets import Socket
 from websockets.asyncio.client import connect
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from accounts import Sender, hash_of, hexes
+from api_accounts import Sender, hash_of, hexes
 from api_node import Node
 
 Rpc = Callable[..., Any]

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from accounts import Sender, hash_of, hexes, sign
+from api_accounts import Sender, hash_of, hexes, sign
 from hansa.chainspec import TEST_KEYS
 
 Rpc = Callable[..., Any]

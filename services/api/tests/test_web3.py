@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import rlp
-from accounts import Sender, hash_of
+import rlp  # type: ignore[import-untyped]
+from api_accounts import Sender, hash_of
 from api_node import Node
 from eth_account import Account
 from hansa_kernel import EMPTY_CODE_HASH, keccak, verify_proof
@@ -21,7 +21,7 @@ RECIPIENT = "0x" + "42" * 20
 
 
 @pytest.fixture(scope="module")
-def w3(node: Node) -> Web3:
+def w3(node: Node) -> Any:
     """web3.py over HTTP."""
     found = Web3(Web3.HTTPProvider(node.url))
     assert found.is_connected(show_traceback=True)
@@ -29,7 +29,7 @@ def w3(node: Node) -> Web3:
 
 
 @pytest.fixture(scope="module")
-def send(w3: Web3) -> Callable[[dict[str, Any]], Any]:
+def send(w3: Any) -> Callable[[dict[str, Any]], Any]:
     """Sign, send and wait, the way a program does it."""
     account = Account.from_key(SENDER.key)
 
@@ -53,7 +53,7 @@ def send(w3: Web3) -> Callable[[dict[str, Any]], Any]:
 
 
 @pytest.fixture(scope="module")
-def keeper(w3: Web3, send: Callable[[dict[str, Any]], Any]) -> Any:
+def keeper(w3: Any, send: Callable[[dict[str, Any]], Any]) -> Any:
     """The deployed contract."""
     receipt = send({"data": CREATION, "value": 0})
     assert receipt.status == 1
@@ -61,7 +61,7 @@ def keeper(w3: Web3, send: Callable[[dict[str, Any]], Any]) -> Any:
     return w3.eth.contract(receipt.contractAddress, abi=ABI)
 
 
-def test_transfer_moves_the_balance(w3: Web3, send: Any) -> None:
+def test_transfer_moves_the_balance(w3: Any, send: Any) -> None:
     to = Web3.to_checksum_address(os.urandom(20))
     receipt = send({"to": to, "value": 12_345, "gas": 21_000})
     assert (receipt.status, receipt.gasUsed, receipt.effectiveGasPrice) == (1, 21_000, 0)
@@ -79,7 +79,7 @@ def test_any_gas_price_is_taken_on_a_chain_without_fees(send: Any) -> None:
     assert send({"to": RECIPIENT, "value": 1, "maxFeePerGas": 10**9, "maxPriorityFeePerGas": 10**9}).status == 1
 
 
-def test_contract_is_called_and_its_events_are_found(w3: Web3, send: Any, keeper: Any) -> None:
+def test_contract_is_called_and_its_events_are_found(w3: Any, send: Any, keeper: Any) -> None:
     receipt = send(
         keeper.functions.store(77).build_transaction(
             {"gas": 100_000, "gasPrice": 0, "nonce": w3.eth.get_transaction_count(w3.to_checksum_address(SENDER.hex))}
@@ -96,7 +96,7 @@ def test_contract_is_called_and_its_events_are_found(w3: Web3, send: Any, keeper
     assert w3.eth.get_logs({"fromBlock": 0, "address": RECIPIENT}) == []
 
 
-def test_old_state_is_read_at_its_height(w3: Web3, send: Any, keeper: Any) -> None:
+def test_old_state_is_read_at_its_height(w3: Any, send: Any, keeper: Any) -> None:
     first = send({"to": keeper.address, "data": keeper.encode_abi("store", [5])})
     second = send({"to": keeper.address, "data": keeper.encode_abi("store", [6])})
     assert keeper.functions.value().call(block_identifier=first.blockNumber) == 5
@@ -107,7 +107,7 @@ def test_old_state_is_read_at_its_height(w3: Web3, send: Any, keeper: Any) -> No
     ) < w3.eth.get_transaction_count(w3.to_checksum_address(SENDER.hex))
 
 
-def test_revert_carries_reason_and_data(w3: Web3, keeper: Any, rpc: Any) -> None:
+def test_revert_carries_reason_and_data(w3: Any, keeper: Any, rpc: Any) -> None:
     with pytest.raises(ContractLogicError, match="execution reverted: no"):
         keeper.functions.fail().call()
     with pytest.raises(ContractLogicError, match="execution reverted: no"):
@@ -125,14 +125,14 @@ def test_state_overrides_change_a_call(rpc: Any, keeper: Any) -> None:
     assert int(answer["result"], 16) == 99
 
 
-def test_estimate_is_enough_and_tight(w3: Web3, send: Any, keeper: Any) -> None:
+def test_estimate_is_enough_and_tight(w3: Any, send: Any, keeper: Any) -> None:
     data = keeper.encode_abi("store", [1_234_567])
     gas = w3.eth.estimate_gas({"to": keeper.address, "data": data, "from": w3.to_checksum_address(SENDER.hex)})
     assert send({"to": keeper.address, "data": data, "gas": gas}).status == 1
     assert send({"to": keeper.address, "data": data.replace("12d687", "12d688"), "gas": 21_700}).status == 0
 
 
-def test_log_filter_gives_each_event_once(w3: Web3, send: Any, keeper: Any) -> None:
+def test_log_filter_gives_each_event_once(w3: Any, send: Any, keeper: Any) -> None:
     found = keeper.events.Stored.create_filter(from_block="latest")
     assert found.get_new_entries() == []
     send({"to": keeper.address, "data": keeper.encode_abi("store", [1])})
@@ -146,7 +146,7 @@ def test_log_filter_gives_each_event_once(w3: Web3, send: Any, keeper: Any) -> N
         found.get_new_entries()
 
 
-def test_block_filter_gives_every_block_once(w3: Web3, send: Any) -> None:
+def test_block_filter_gives_every_block_once(w3: Any, send: Any) -> None:
     found = w3.eth.filter("latest")
     before = w3.eth.block_number
     send({"to": RECIPIENT, "value": 1})
@@ -156,7 +156,7 @@ def test_block_filter_gives_every_block_once(w3: Web3, send: Any) -> None:
     assert before - 1 <= numbers[0] <= before + 1
 
 
-def test_pending_filter_gives_admitted_transactions(w3: Web3, send: Any) -> None:
+def test_pending_filter_gives_admitted_transactions(w3: Any, send: Any) -> None:
     found = w3.eth.filter("pending")
     hashes: list[Any] = []
     for _ in range(20):  # the stream from consensus is opened by the first listener
@@ -167,14 +167,14 @@ def test_pending_filter_gives_admitted_transactions(w3: Web3, send: Any) -> None
     pytest.fail("no pending transaction was told")
 
 
-def test_unknown_transaction_is_null(w3: Web3) -> None:
+def test_unknown_transaction_is_null(w3: Any) -> None:
     with pytest.raises(TransactionNotFound):
         w3.eth.get_transaction_receipt("0x" + "ab" * 32)
     with pytest.raises(TransactionNotFound):
         w3.eth.get_transaction("0x" + "ab" * 32)
 
 
-def test_proof_of_account_and_slots_verifies(w3: Web3, send: Any, keeper: Any) -> None:
+def test_proof_of_account_and_slots_verifies(w3: Any, send: Any, keeper: Any) -> None:
     send({"to": keeper.address, "data": keeper.encode_abi("store", [4_242])})
     block = w3.eth.get_block("latest")
     proof = w3.eth.get_proof(keeper.address, [0, 1], block.number)
@@ -191,7 +191,7 @@ def test_proof_of_account_and_slots_verifies(w3: Web3, send: Any, keeper: Any) -
     assert (nobody.balance, bytes(nobody.codeHash)) == (0, EMPTY_CODE_HASH)
 
 
-def test_fee_history_of_a_chain_without_fees_is_zeros_of_full_length(w3: Web3) -> None:
+def test_fee_history_of_a_chain_without_fees_is_zeros_of_full_length(w3: Any) -> None:
     count = min(4, w3.eth.block_number)
     history = w3.eth.fee_history(count, "latest", [10, 50, 90])
     assert history.baseFeePerGas == [0] * (count + 1)
@@ -199,7 +199,7 @@ def test_fee_history_of_a_chain_without_fees_is_zeros_of_full_length(w3: Web3) -
     assert (w3.eth.gas_price, w3.eth.max_priority_fee) == (0, 0)
 
 
-def test_fill_transaction_gives_what_a_wallet_signs(rpc: Any, w3: Web3) -> None:
+def test_fill_transaction_gives_what_a_wallet_signs(rpc: Any, w3: Any) -> None:
     filled = rpc("eth_fillTransaction", {"from": SENDER.hex, "to": RECIPIENT, "value": "0x5"})["result"]
     transaction = filled["tx"]
     account = Account.from_key(SENDER.key)
@@ -218,7 +218,7 @@ def test_fill_transaction_gives_what_a_wallet_signs(rpc: Any, w3: Web3) -> None:
     assert fields[-3:] == [b"", b"", b""]
 
 
-async def test_subscriptions_tell_heads_and_logs(node: Node, w3: Web3, send: Any, keeper: Any) -> None:
+async def test_subscriptions_tell_heads_and_logs(node: Node, w3: Any, send: Any, keeper: Any) -> None:
     heads: list[int] = []
     values: list[int] = []
     done = asyncio.Event()
@@ -251,7 +251,7 @@ async def test_subscriptions_tell_heads_and_logs(node: Node, w3: Web3, send: Any
     assert heads == list(range(heads[0], heads[0] + len(heads)))
 
 
-def test_raw_transaction_is_given_back(w3: Web3, rpc: Any) -> None:
+def test_raw_transaction_is_given_back(w3: Any, rpc: Any) -> None:
     nonce = w3.eth.get_transaction_count(w3.to_checksum_address(SENDER.hex))
     raw = SENDER.transfer(bytes.fromhex(RECIPIENT[2:]), nonce=nonce)
     answer = rpc("eth_sendRawTransactionSync", "0x" + raw.hex())

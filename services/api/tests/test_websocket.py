@@ -1,6 +1,5 @@
 """WebSocket connections: subscriptions, batches, bad messages, limits."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,45 +7,13 @@ from typing import Any
 import orjson
 import pytest
 import websockets
-from accounts import Sender, hash_of
+from api_accounts import Sender, hash_of
 from api_node import Node
-from websockets.asyncio.client import ClientConnection, connect
+from api_sockets import Socket, close_code
+from websockets.asyncio.client import connect
 
 SENDER = Sender(7)
 TO = bytes.fromhex("44" * 20)
-BOUND_SECONDS = 15
-
-
-class Socket:
-    """A connection that sorts answers from notices."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-        self.notices: list[Any] = []
-        self._next = 0
-
-    async def ask(self, method: str, *params: Any) -> Any:
-        """The answer to a request."""
-        self._next += 1
-        await self.connection.send(
-            orjson.dumps({"jsonrpc": "2.0", "id": self._next, "method": method, "params": list(params)}).decode()
-        )
-        while True:
-            message = await self.receive()
-            if message.get("id") == self._next:
-                return message
-            self.notices.append(message)
-
-    async def receive(self) -> Any:
-        """The next message."""
-        return orjson.loads(await asyncio.wait_for(self.connection.recv(), BOUND_SECONDS))
-
-    async def notice(self, subscription: str) -> Any:
-        """The next notice of a subscription."""
-        while True:
-            message = self.notices.pop(0) if self.notices else await self.receive()
-            if message["params"]["subscription"] == subscription:
-                return message["params"]["result"]
 
 
 @pytest.fixture
@@ -54,15 +21,6 @@ async def ws(node: Node) -> AsyncIterator[Socket]:
     """A connection to the HTTP port."""
     async with connect(node.ws_url, max_size=None) as connection:
         yield Socket(connection)
-
-
-async def close_code(connection: ClientConnection) -> int | None:
-    """Read until the server closes; its code."""
-    try:
-        while True:
-            await asyncio.wait_for(connection.recv(), BOUND_SECONDS)
-    except websockets.ConnectionClosed as closed:
-        return closed.rcvd.code if closed.rcvd is not None else None
 
 
 def raw_of(value: int = 1) -> str:

@@ -100,6 +100,8 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServicer):
             while True:
                 block = await heads.block(At(number=number), receipts=request.receipts)
                 if block is None:
+                    if number <= heads.head.number:
+                        raise Pruned(f"block {number} is no longer held")
                     await heads.advanced()
                     continue
                 yield ledger_pb2.StreamBlocksResponse(block=block_message(block, receipts=request.receipts))

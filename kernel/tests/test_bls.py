@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hansa_kernel import (
     POSSESSION_DST,
@@ -24,8 +26,8 @@ SECRETS = [bls_secret_key(bytes([index]) * 32) for index in range(1, 8)]
 PUBLIC = [bls_public_key(secret) for secret in SECRETS]
 
 
-def message(**changes: object) -> bytes:
-    fields = {
+def message(**changes: Any) -> bytes:
+    fields: dict[str, Any] = {
         "genesis_hash": b"\1" * 32,
         "shard": 0,
         "epoch": 2,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import pytest
+from codec import pack, rlp, unpack
 from hansa_kernel import (
     EMPTY_CODE_HASH,
     EMPTY_ROOT,
@@ -27,34 +29,6 @@ from hansa_kernel import (
 )
 
 ABSENT = bytes(105)
-
-
-def pack(*items: bytes) -> bytes:
-    return b"".join(len(item).to_bytes(4, "big") + item for item in items)
-
-
-def unpack(packed: bytes) -> list[bytes]:
-    items, at = [], 0
-    while at < len(packed):
-        length = int.from_bytes(packed[at : at + 4], "big")
-        items.append(packed[at + 4 : at + 4 + length])
-        at += 4 + length
-    return items
-
-
-def rlp(item: bytes | int | list) -> bytes:
-    if isinstance(item, int):
-        item = item.to_bytes((item.bit_length() + 7) // 8, "big")
-    if isinstance(item, bytes):
-        if len(item) == 1 and item[0] < 0x80:
-            return item
-        offset, payload = 0x80, item
-    else:
-        offset, payload = 0xC0, b"".join(rlp(part) for part in item)
-    if len(payload) < 56:
-        return bytes([offset + len(payload)]) + payload
-    length = len(payload).to_bytes((len(payload).bit_length() + 7) // 8, "big")
-    return bytes([offset + 55 + len(length)]) + length + payload
 
 
 @dataclass
@@ -91,7 +65,7 @@ class Store:
         leaves = sorted((keccak(address), account.leaf) for address, account in self.accounts.items())
         return trie_root(pack(*(part for leaf in leaves for part in leaf)))
 
-    def apply(self, changes: dict[bytes, Account | None], wiped: set[bytes] = frozenset()) -> TrieResult:
+    def apply(self, changes: dict[bytes, Account | None], wiped: Collection[bytes] = ()) -> TrieResult:
         write_set = len(changes).to_bytes(4, "big")
         records = b""
         for address, change in sorted(changes.items()):

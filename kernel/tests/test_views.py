@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from codec import pack, rlp, unpack
 from hansa_kernel import (
     BlockEnv,
     KernelInputError,
@@ -22,7 +23,6 @@ from hansa_kernel import (
     transaction_json,
 )
 from kernel_driver import genesis
-from test_trie import pack, rlp, unpack
 
 KEYS = bytes([7]) * 32
 SENDER = address_of_secret_keys(KEYS)

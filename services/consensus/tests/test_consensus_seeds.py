@@ -14,7 +14,7 @@ from consensus_chaos import run_seed
 from hansa_consensus.core import chain, logstate, signer
 from hansa_consensus.core.pbft import agreement, engine, view_changes
 
-FIRST, LAST = (int(part) for part in os.environ.get("HANSA_SIM_SEEDS", "0:600").split(":"))
+FIRST, LAST = (int(part) for part in os.environ.get("HANSA_SIM_SEEDS", "0:500").split(":"))
 SLICE = 50
 
 
@@ -92,6 +92,9 @@ def _timer_never_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine.PbftEngine, "_watch_leader", lambda self: None)
 
 
+FOUND_BY = (0, 17, 20, 31, 35, 48)
+"""Seeds that find them today, tried first; a change of the engine may shift that, then the others are searched."""
+
 MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
     _lower_quorum,
     _lock_forgotten_in_view_changes,
@@ -110,7 +113,7 @@ MUTANTS: list[Callable[[pytest.MonkeyPatch], None]] = [
 @pytest.mark.parametrize("plant", MUTANTS, ids=lambda plant: plant.__name__.strip("_"))
 def test_planted_bug_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
-    for seed in range(400):
+    for seed in (*FOUND_BY, *range(400)):
         try:
             run_seed(seed)
         except (AssertionError, KeyError):

@@ -128,6 +128,7 @@ class Limits:
         return asdict(self)
 
 
+# Relations that must hold between limits: the first is at most the second.
 _ORDERED = (
     ("batch_items", "submit_items"),  # a batch of sends is one Submit
     ("transaction_bytes", "body_bytes"),

@@ -83,7 +83,7 @@ class StateReader:
         self._backend = backend
         self._limits = limits
         self._gathering: dict[bytes, _Round] = {}
-        self._queue: asyncio.Queue[_Round] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Round] = asyncio.Queue(2 * ROUNDS_WAITING_MAX)
         self._sent: dict[int, _Round] = {}
         self._next_id = 1
         self._codes: OrderedDict[bytes, bytes] = OrderedDict()
@@ -134,7 +134,13 @@ class StateReader:
     def _send_gathered(self, round_: _Round) -> None:
         if self._gathering.get(round_.block_hash) is round_:
             del self._gathering[round_.block_hash]
-        self._queue.put_nowait(round_)
+        self._enqueue(round_)
+
+    def _enqueue(self, round_: _Round) -> None:
+        if self._queue.full():
+            round_.fail(Unavailable("statedb does not answer"))
+        else:
+            self._queue.put_nowait(round_)
 
     async def run(self) -> None:
         """Keep the stream; for the service's life."""
@@ -161,7 +167,7 @@ class StateReader:
         if round_.attempts >= ATTEMPTS_MAX:
             round_.fail(error)
         elif any(not answer.done() for _, _, answer in round_.answers):
-            self._queue.put_nowait(round_)
+            self._enqueue(round_)
 
     async def _write(
         self, call: "grpc.aio.StreamStreamCall[statedb_pb2.ReadRequest, statedb_pb2.ReadResponse]"

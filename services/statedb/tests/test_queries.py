@@ -8,6 +8,7 @@ from pathlib import Path
 import hansa_kernel
 import orjson
 import pytest
+from hansa_statedb import limits
 from hansa_statedb.chain import HEAD_KEY, Chain
 from hansa_statedb.core.layout import ANY_LOG_TERM, u64
 from hansa_statedb.core.postings import candidate_blocks, filter_groups
@@ -199,3 +200,12 @@ def test_candidates_of_random_postings_equal_a_scan() -> None:
 def test_broken_filters_are_refused(chain: Chain, bad: LogFilter) -> None:
     with pytest.raises(RequestInvalid):
         find_logs(chain, bad)
+
+
+def test_a_filter_reads_a_bounded_number_of_blocks(long_chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LOG_BLOCKS_MAX", 50)
+    reads = Reads(long_chain, monkeypatch)
+    _fill_bodies(long_chain, monkeypatch)
+    found = find_logs(long_chain, wanted(0, BLOCKS, [ADDRESSES[0]], []))
+    assert found.fits_to == 100  # blocks 1, 3, ... 99 were read
+    assert reads.blocks == 50

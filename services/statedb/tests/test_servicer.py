@@ -1,18 +1,23 @@
 """The gRPC border on real servers: reads, streams, and requests that break the contract."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import hansa_kernel
 import pytest
+import rlp
 from hansa.chainspec import ChainSpec
 from hansa.packing import chunks, unpack
 from hansa.rpc import reason_of
 from hansa.service import StartRefused
 from hansa.v1 import statedb_pb2, statedb_pb2_grpc, types_pb2
+from hansa_statedb import limits
+from hansa_statedb.errors import QueueFull
 from hansa_statedb.service import StateDbService
+from hansa_statedb.servicer import Workers
 from support.blocks import Change, executed
 from support.execution import addresses_of, chain_of, context_of, running, secret_keys, stub_of, transfers
 
@@ -290,3 +295,40 @@ async def test_start_on_another_chain_is_refused_with_what_to_do(tmp_path: Path,
     with pytest.raises(StartRefused, match="choose another data_dir"):
         await service.start()
     await service.stop()
+
+
+async def test_proofs_verify_at_old_heights_and_are_pruned_beyond_the_window(tmp_path: Path) -> None:
+    who = b"\xaa" * 20
+    service = StateDbService(context_of(chain_of(KEYS, proof_window=4), tmp_path))
+    async with running(service), stub_of(statedb_pb2_grpc.StateDbStub, service.port) as stub:
+        for number in range(1, 10):
+            await extend(stub, {who: Change(number, 7, slots={bytes(32): number})})
+        head = await head_of(stub)
+        assert head.earliest_proof == 5
+        for number in range(5, 10):
+            selector = types_pb2.BlockSelector(number=number)
+            request = statedb_pb2.GetProofRequest(block=selector, address=who, slots=bytes(32))
+            proof = await stub.GetProof(request)
+            (slot,) = proof.slots
+            root = proof.account[41:73]
+            leaf = rlp.encode([number, 7, root, hansa_kernel.EMPTY_CODE_HASH])
+            assert hansa_kernel.verify_proof(proof.state_root, hansa_kernel.keccak(who), leaf, proof.account_proof)
+            assert hansa_kernel.verify_proof(root, hansa_kernel.keccak(bytes(32)), rlp.encode(number), slot.proof)
+            assert int.from_bytes(slot.value, "big") == number
+        for number, reason in ((4, "PRUNED"), (99, "BLOCK_UNKNOWN")):
+            selector = types_pb2.BlockSelector(number=number)
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await stub.GetProof(statedb_pb2.GetProofRequest(block=selector, address=who))
+            assert (raised.value.code(), reason_of(raised.value)) == (grpc.StatusCode.NOT_FOUND, reason)
+
+
+async def test_requests_beyond_those_that_may_wait_are_refused() -> None:
+    workers = Workers("queries", 1)
+    go = threading.Event()
+    waiting = [asyncio.ensure_future(workers.run(go.wait, 30)) for _ in range(limits.REQUESTS_WAITING_MAX + 1)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await workers.run(go.wait, 30)
+    go.set()
+    assert all(await asyncio.gather(*waiting))
+    workers.pool.shutdown()

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 import grpc
+import structlog
 from hansa.rpc import abort
 from hansa.v1 import executor_pb2, executor_pb2_grpc
+from hansa_kernel import KernelBug
 
 from hansa_executor import errors, limits, metrics
 from hansa_executor.blocks import BlockExecutor
@@ -69,6 +71,8 @@ class ExecutorServicer(executor_pb2_grpc.ExecutorServicer):
                 return await self._blocks.execute(request)
         except errors.ExecutorError as error:
             await _refuse(context, error)
+        except KernelBug as error:
+            await _bug(context, error)
         except grpc.aio.AioRpcError as error:
             await abort(context, error.code(), "STATEDB_FAILED", f"statedb: {error.details()}")
 
@@ -78,6 +82,14 @@ class ExecutorServicer(executor_pb2_grpc.ExecutorServicer):
                 return await self._calls.call(request)
         except errors.ExecutorError as error:
             await _refuse(context, error)
+        except KernelBug as error:
+            await _bug(context, error)
+
+
+async def _bug(context: Context, error: KernelBug) -> NoReturn:
+    """The kernel undid the call; who sent it must not be able to end the service by sending it again."""
+    structlog.get_logger().error("kernel_bug", error=str(error))
+    await abort(context, grpc.StatusCode.INTERNAL, "KERNEL_BUG", str(error))
 
 
 async def _refuse(context: Context, error: errors.ExecutorError) -> NoReturn:

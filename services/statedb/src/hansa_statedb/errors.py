@@ -8,6 +8,7 @@ StateDbError
 ├── NotStaged           commit of a block that is not there: NOT_FOUND
 ├── NotChildOfHead      commit out of order: FAILED_PRECONDITION
 ├── StagedFull          too many blocks are staged: RESOURCE_EXHAUSTED
+├── QueueFull           so many requests wait already: RESOURCE_EXHAUSTED
 ├── Pruned              a proof outside the kept window: NOT_FOUND
 ├── HeadMoved           a reader has to begin anew; never leaves this service
 ├── StoreRefused        start is refused; says what to do
@@ -70,6 +71,15 @@ class StagedFull(StateDbError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} blocks are staged on one another: commit first")
+
+
+class QueueFull(StateDbError):
+    """So many requests of one kind wait already, or streams are open."""
+
+    def __init__(self, queue: str, limit: int) -> None:
+        super().__init__(f"there are {limit} {queue} already")
+        self.queue = queue
+        self.limit = limit
 
 
 class Pruned(StateDbError):

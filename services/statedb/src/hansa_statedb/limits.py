@@ -10,7 +10,16 @@ READ_STREAMS_MAX = 64
 """Read streams at once: two per executor, and consensus' and api's; more is a client that forgets to close."""
 
 READ_THREADS = 4
-"""Threads for reads: RocksDB's multi-get releases the interpreter lock, and more only wait for the disk."""
+"""Threads for Read alone: RocksDB's multi-get releases the interpreter lock, and more only wait for the disk."""
+
+BLOCK_THREADS = 2
+"""Threads for blocks and places of transactions, apart from Read, so that a syncing member delays no block."""
+
+QUERY_THREADS = 2
+"""Threads for log filters and proofs, apart from the others, since one filter may take seconds."""
+
+REQUESTS_WAITING_MAX = 256
+"""Requests that wait for the threads of one kind; beyond it refusing is kinder."""
 
 STAGE_THREADS = 2
 """Threads that compute roots: the kernel spreads one root over its own pool, so a second only fills gaps."""
@@ -46,6 +55,9 @@ HASHES_MAX = 10_000
 LOG_RESULTS_MAX = 20_000
 """Logs of one GetLogs answer when the caller sets no limit (spec/reliability 6.1 lets the API ask for less)."""
 
+LOG_BLOCKS_MAX = 10_000
+"""Blocks that one filter may read: those in which all its terms stand, though perhaps in different logs. About 5 s."""
+
 LOG_TERMS_MAX = 5_000
 """Addresses plus topics of one filter: each costs one iterator position."""
 
@@ -63,9 +75,6 @@ PRUNE_PARTS = 16
 
 METRICS_SECONDS = 15
 """How often sizes of column families are read from RocksDB."""
-
-COMMIT_QUEUE_MAX = 256
-"""Commits that wait for the one being written."""
 
 STOP_SECONDS = 5
 """How long running requests may finish when the service stops."""

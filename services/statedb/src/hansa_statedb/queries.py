@@ -66,7 +66,9 @@ def find_logs(chain: Chain, wanted: LogFilter) -> LogAnswer:
 
     found: list[bytes] = []
     count = 0
-    for number in candidate_blocks(groups, wanted.start, end, seek):
+    for read, number in enumerate(candidate_blocks(groups, wanted.start, end, seek)):
+        if read >= limits.LOG_BLOCKS_MAX:
+            return LogAnswer(b"", 0, number - 1)
         (block,) = chain.blocks([number], _LOG_PARTS)
         metrics.LOG_BLOCKS_READ.inc()
         here, array = logs_json(

@@ -11,7 +11,7 @@ import structlog
 from hansa.packing import chunks, pack
 from hansa.rpc import abort
 from hansa.v1 import statedb_pb2, statedb_pb2_grpc, types_pb2
-from hansa_kernel import EMPTY_CODE_HASH
+from hansa_kernel import EMPTY_CODE_HASH, KernelBug
 
 from hansa_statedb import errors, limits, metrics
 from hansa_statedb.chain import Chain, Parts, check_hash
@@ -31,8 +31,29 @@ _STATUS: dict[type[errors.StateDbError], tuple[grpc.StatusCode, str]] = {
     errors.NotStaged: (grpc.StatusCode.NOT_FOUND, "NOT_STAGED"),
     errors.NotChildOfHead: (grpc.StatusCode.FAILED_PRECONDITION, "NOT_CHILD_OF_HEAD"),
     errors.StagedFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "STAGED_FULL"),
+    errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
     errors.Pruned: (grpc.StatusCode.NOT_FOUND, "PRUNED"),
 }
+
+
+class Workers:
+    """A few threads and a bounded number of requests that wait for them."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.pool = ThreadPoolExecutor(threads, f"statedb-{name}")
+        self._name = name
+        self._taken_max = threads + limits.REQUESTS_WAITING_MAX
+        self._taken = 0
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run `work` in a thread. Raises `QueueFull`."""
+        if self._taken >= self._taken_max:
+            raise errors.QueueFull(f"{self._name} waiting", limits.REQUESTS_WAITING_MAX)
+        self._taken += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.pool, work, *arguments)
+        finally:
+            self._taken -= 1
 
 
 class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
@@ -41,10 +62,11 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
     def __init__(self, chain: Chain, failed: Callable[[BaseException], None]) -> None:
         self._chain = chain
         self._failed = failed
-        self._readers = ThreadPoolExecutor(limits.READ_THREADS, "statedb-read")
-        self._stagers = ThreadPoolExecutor(limits.STAGE_THREADS, "statedb-stage")
-        self._writer = ThreadPoolExecutor(1, "statedb-commit")  # one: commits are serial
-        self._commits_waiting = 0
+        self._readers = Workers("reads", limits.READ_THREADS)
+        self._block_readers = Workers("blocks", limits.BLOCK_THREADS)
+        self._queriers = Workers("queries", limits.QUERY_THREADS)
+        self._stagers = Workers("stages", limits.STAGE_THREADS)
+        self._writer = Workers("commits", 1)  # one: commits are serial
         self._read_streams = 0
         self._head_streams = 0
         self._streams: set[Context] = set()
@@ -58,8 +80,8 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
 
     def close(self) -> None:
         """Wait for running work, at most a block's; no calls come any more."""
-        for pool in (self._writer, self._stagers, self._readers):
-            pool.shutdown(wait=True, cancel_futures=True)
+        for workers in (self._writer, self._stagers, self._readers, self._block_readers, self._queriers):
+            workers.pool.shutdown(wait=True, cancel_futures=True)
 
     # --- reads ---
 
@@ -67,7 +89,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
         self, request_iterator: AsyncIterator[statedb_pb2.ReadRequest], context: Context
     ) -> AsyncIterator[statedb_pb2.ReadResponse]:
         if self._read_streams >= limits.READ_STREAMS_MAX:
-            await _full(context, "READ_STREAMS_FULL", limits.READ_STREAMS_MAX)
+            await _refuse(context, errors.QueueFull("read streams", limits.READ_STREAMS_MAX))
         self._read_streams += 1
         self._streams.add(context)
         try:
@@ -141,13 +163,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
         return statedb_pb2.StageResponse(hash=staged.hash, header=staged.header, root_us=root_us)
 
     async def Commit(self, request: statedb_pb2.CommitRequest, context: Context) -> statedb_pb2.CommitResponse:
-        if self._commits_waiting >= limits.COMMIT_QUEUE_MAX:
-            await _full(context, "COMMITS_FULL", limits.COMMIT_QUEUE_MAX)
-        self._commits_waiting += 1
-        try:
-            head = await self._checked(context, self._writer, self._commit, request)
-        finally:
-            self._commits_waiting -= 1
+        head = await self._checked(context, self._writer, self._commit, request)
         return statedb_pb2.CommitResponse(head=self._head(head))
 
     def _commit(self, request: statedb_pb2.CommitRequest) -> StoredBlock:
@@ -177,7 +193,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
     ) -> AsyncIterator[statedb_pb2.StreamHeadsResponse]:
         # Nothing is queued per subscriber: each reads the next height when gRPC's flow control lets it send again.
         if self._head_streams >= limits.HEAD_STREAMS_MAX:
-            await _full(context, "HEAD_STREAMS_FULL", limits.HEAD_STREAMS_MAX)
+            await _refuse(context, errors.QueueFull("head streams", limits.HEAD_STREAMS_MAX))
         self._head_streams += 1
         metrics.HEAD_STREAMS.set(self._head_streams)
         self._streams.add(context)
@@ -187,7 +203,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
             while True:
                 moved = self._head_moved
                 while following <= self._chain.head.number:
-                    for block in await self._run(self._readers, self._chain.blocks, [following], parts):
+                    for block in await self._run(self._block_readers, self._chain.blocks, [following], parts):
                         yield statedb_pb2.StreamHeadsResponse(block=_block(block))
                     following += 1
                 await moved.wait()
@@ -197,7 +213,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
             metrics.HEAD_STREAMS.set(self._head_streams)
 
     async def GetBlocks(self, request: statedb_pb2.GetBlocksRequest, context: Context) -> statedb_pb2.GetBlocksResponse:
-        return await self._checked(context, self._readers, self._get_blocks, request)
+        return await self._checked(context, self._block_readers, self._get_blocks, request)
 
     def _get_blocks(self, request: statedb_pb2.GetBlocksRequest) -> statedb_pb2.GetBlocksResponse:
         parts = _parts(request.parts)
@@ -230,7 +246,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
     async def FindTransactions(
         self, request: statedb_pb2.FindTransactionsRequest, context: Context
     ) -> statedb_pb2.FindTransactionsResponse:
-        return await self._checked(context, self._readers, self._find, request)
+        return await self._checked(context, self._block_readers, self._find, request)
 
     def _find(self, request: statedb_pb2.FindTransactionsRequest) -> statedb_pb2.FindTransactionsResponse:
         answer = statedb_pb2.FindTransactionsResponse()
@@ -259,13 +275,13 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
         wanted = LogFilter(
             getattr(request, "from"), request.to, request.addresses, tuple(request.topics), request.results_max
         )
-        found = await self._checked(context, self._readers, find_logs, self._chain, wanted)
+        found = await self._checked(context, self._queriers, find_logs, self._chain, wanted)
         if found.fits_to is not None:
             return statedb_pb2.GetLogsResponse(truncated=True, fits_to=max(found.fits_to, 0))
         return statedb_pb2.GetLogsResponse(logs_json=found.json, count=found.count)
 
     async def GetProof(self, request: statedb_pb2.GetProofRequest, context: Context) -> statedb_pb2.GetProofResponse:
-        return await self._checked(context, self._readers, self._prove, request)
+        return await self._checked(context, self._queriers, self._prove, request)
 
     def _prove(self, request: statedb_pb2.GetProofRequest) -> statedb_pb2.GetProofResponse:
         number = self._number(request.block)
@@ -311,21 +327,24 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
         moved, self._head_moved = self._head_moved, asyncio.Event()
         moved.set()
 
-    async def _run(self, pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+    async def _run(self, workers: Workers, work: Callable[..., T], *arguments: Any) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
+            return await workers.run(work, *arguments)
         except errors.StoreFailed as error:
             structlog.get_logger().error("store_failed", error=str(error))
             self._failed(error)
             raise
 
-    async def _checked(self, context: Context, pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+    async def _checked(self, context: Context, workers: Workers, work: Callable[..., T], *arguments: Any) -> T:
         try:
-            return await self._run(pool, work, *arguments)
+            return await self._run(workers, work, *arguments)
         except errors.StoreFailed as error:
             await abort(context, grpc.StatusCode.INTERNAL, "STORE_FAILED", str(error))
         except errors.StateDbError as error:
             await _refuse(context, error)
+        except KernelBug as error:
+            structlog.get_logger().error("kernel_bug", error=str(error))
+            await abort(context, grpc.StatusCode.INTERNAL, "KERNEL_BUG", str(error))
 
 
 async def _refuse(context: Context, error: errors.StateDbError) -> NoReturn:
@@ -338,14 +357,9 @@ async def _refuse(context: Context, error: errors.StateDbError) -> NoReturn:
         details = {"earliest": str(error.earliest)}
     elif isinstance(error, errors.RequestInvalid):
         details = {"field": error.field}
+    elif isinstance(error, errors.QueueFull):
+        details = {"queue": error.queue, "limit": str(error.limit)}
     await abort(context, code, reason, str(error), details)
-
-
-async def _full(context: Context, reason: str, limit: int) -> NoReturn:
-    metrics.REFUSED.labels(reason=reason.lower()).inc()
-    await abort(
-        context, grpc.StatusCode.RESOURCE_EXHAUSTED, reason, f"there are {limit} already", {"limit": str(limit)}
-    )
 
 
 def _split(field: str, array: bytes, width: int) -> list[bytes]:

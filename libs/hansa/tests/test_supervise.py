@@ -1,5 +1,6 @@
 """The supervisor, with small real processes."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -117,7 +118,7 @@ def test_program_that_does_not_exist_is_reported_and_tried_again(tmp_path: Path)
 
 def test_end_of_the_supervisor_ends_all(tmp_path: Path) -> None:
     with supervised(tmp_path, process(tmp_path, "a", WAIT), process(tmp_path, "b", WAIT)) as (folder, popen):
-        pids = [wait_for(lambda name=name: pid_of(folder, name)) for name in "ab"]
+        pids = [wait_for(functools.partial(pid_of, folder, name)) for name in "ab"]
         popen.send_signal(signal.SIGTERM)
         assert popen.wait(SECONDS_MAX) == 0
         assert not any(alive(pid) for pid in pids)

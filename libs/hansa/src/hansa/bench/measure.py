@@ -21,78 +21,40 @@ class Usage:
     peak_rss_bytes: int = 0
 
     @property
-    def cpu_seconds(self) -> float | None:
-        """Processor time of the run; None when the process was not there throughout."""
-        if self.cpu_begin is None or self.cpu_end is None:
-            return None
-        return self.cpu_end - self.cpu_begin
-
-
-@dataclass(slots=True)
-class Measured:
-    """All processes, folders and metrics of a run."""
-
-    pids: dict[str, int]
-    data_dirs: list[Path]
-    metrics: list[str]
-    processes: dict[str, Usage] = field(default_factory=dict)
-    disk_begin: int = 0
-    disk_end: int = 0
-    counters_begin: dict[str, float] = field(default_factory=dict)
-    counters_end: dict[str, float] = field(default_factory=dict)
-
-    def begin(self) -> None:
-        """At the start of the load."""
-        for name, pid in self.pids.items():
-            self.processes[name] = Usage(pid, cpu_begin=cpu_seconds(pid))
-        self.disk_begin = sum(disk_bytes(folder) for folder in self.data_dirs)
-        self.counters_begin = self._scrape()
-        self.sample()
-
-    def sample(self) -> None:
-        """Now and then."""
-        for usage in self.processes.values():
-            usage.peak_rss_bytes = max(usage.peak_rss_bytes, rss_bytes(usage.pid))
-
-    def end(self) -> None:
-        """When everything is committed."""
-        self.sample()
-        for usage in self.processes.values():
-            usage.cpu_end = cpu_seconds(usage.pid)
-        self.disk_end = sum(disk_bytes(folder) for folder in self.data_dirs)
-        self.counters_end = self._scrape()
-
-    def counter_rises(self) -> dict[str, float]:
-        """Rise of every counter and sum of the processes' metrics over the run, added up over processes."""
-        return {
-            name: value - self.counters_begin.get(name, 0.0)
-            for name, value in sorted(self.counters_end.items())
-            if value > self.counters_begin.get(name, 0.0)
-        }
-
-    def _scrape(self) -> dict[str, float]:
-        total: dict[str, float] = {}
-        for url in self.metrics:
-            for name, value in scrape(url).items():
-                total[name] = total.get(name, 0.0) + value
-        return total
+    def tree(pid: int) -> list[int]:
+    """A process and its descendants, as far as they are there."""
+    found = [pid]
+    for parent in found:
+        try:
+            found += [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+        except OSError:
+            continue
+    return found
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """User and system time of a process so far; None when there is none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+    """User and system time so far of a process and its descendants; None when there is none."""
+    ticks = 0
+    for process in tree(pid):
+        try:
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            if process == pid:
+                return None
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / _TICKS_PER_SECOND
 
 
 def rss_bytes(pid: int) -> int:
-    """Resident memory of a process; 0 when there is none."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
+    """Resident memory of a process and its descendants; 0 when there is none."""
+    pages = 0
+    for process in tree(pid):
+        try:
+            pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        except OSError:
+            continue
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def disk_bytes(folder: Path) -> int:

@@ -26,8 +26,12 @@ def load(
     seconds: Annotated[float, typer.Option(min=1, max=3_600, help="How long to offer load.")] = 30.0,
     batch: Annotated[int, typer.Option(min=1, max=1_000, help="Transactions per request.")] = 100,
     out: Annotated[Path | None, typer.Option(help="Write the result as JSON, and a plot beside it.")] = None,
-    funder: Annotated[str, typer.Option(help="Pays for all: 0 to 9 (test account) or a private key.")] = "0",
-    pids: Annotated[str, typer.Option(help="Processes to measure, separated by commas; PID or NAME=PID.")] = "",
+    funder: Annotated[
+        str, typer.Option("--funder", "--key", help="Pays for all: 0 to 9 (test account) or a private key.")
+    ] = "0",
+    pids: Annotated[
+        str, typer.Option(help="Processes to measure with their children, by commas; PID or NAME=PID.")
+    ] = "",
     metrics: Annotated[str, typer.Option(help="/metrics URLs of Hansa processes, separated by commas.")] = "",
     data_dirs: Annotated[str, typer.Option(help="Folders whose growth is measured, separated by commas.")] = "",
     in_flight: Annotated[

@@ -162,7 +162,7 @@ def last_words(log: Path) -> str:
 def _pretty(line: str) -> str:
     try:
         entry = orjson.loads(line)
-        detail = entry.get("error") or entry.get("exception") or entry.get("reason") or ""
+        detail = next((entry[key] for key in ("error", "problem", "exception", "reason") if entry.get(key)), "")
         return f"{entry['level']}: {entry['event']} {str(detail).strip().splitlines()[-1] if detail else ''}".strip()[
             :500
         ]

@@ -17,7 +17,7 @@ SENDER = Sender(0)
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A chain of its own, whose api gives up on others quickly."""
-    limits = {"read_timeout_backend_ms": 700, "submit_timeout_ms": 700, "call_timeout_ms": 700}
+    limits = {"read_timeout_backend_ms": 700, "submit_timeout_ms": 700, "call_timeout_ms": 400, "batch_time_ms": 500}
     node = Node(tmp_path_factory.mktemp("fragile"), api={"limits": limits})
     node.start()
     yield node
@@ -58,6 +58,11 @@ def test_consensus_away(fragile: Node) -> None:
     error = ask(fragile, "eth_sendRawTransaction", "0x" + raw.hex())["error"]
     assert (error["code"], error["message"]) == (-32002, "resource unavailable: consensus does not answer")
     assert ask(fragile, "eth_getBalance", WHO)["result"] == "0x0"
+    method, params = "eth_sendRawTransactionSync", ["0x" + raw.hex()]
+    batch = [{"jsonrpc": "2.0", "id": number, "method": method, "params": params} for number in range(3)]
+    answers = httpx.post(fragile.url, json=batch, timeout=10).json()
+    assert [answer["id"] for answer in answers] == [0, 1, 2]
+    assert {answer["error"]["message"] for answer in answers} == {"batch time limit of 500 ms exceeded"}
     page = httpx.get(fragile.url, headers={"accept": "text/html"}, timeout=10)
     assert "consensus does not answer" in page.text
     assert httpx.get(fragile.url + "/api/v1/status", timeout=10).status_code == 503

@@ -222,6 +222,11 @@ def test_logs_of_too_many_blocks_suggest_a_range_that_fits(rpc: Rpc) -> None:
     assert rpc("eth_getLogs", {"fromBlock": start, "toBlock": stop})["result"] is not None
 
 
+def test_logs_from_above_the_head_on_are_none_yet(rpc: Rpc) -> None:
+    assert rpc("eth_getLogs", {"fromBlock": "0xfffffff"})["result"] == []
+    assert rpc("eth_getLogs", {"fromBlock": "0xfffffff", "toBlock": "latest"})["result"] == []
+
+
 def test_subscribing_over_http_says_how(rpc: Rpc) -> None:
     error = rpc("eth_subscribe", "newHeads")["error"]
     assert error["code"] == -32004

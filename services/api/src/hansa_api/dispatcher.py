@@ -100,20 +100,20 @@ class Dispatcher:
                     answers[position] = _refusal(
                         request, LimitExceeded(f"batch response limit of {limits.batch_response_bytes} bytes exceeded")
                     )
-                elif time.monotonic() > deadline:
-                    answers[position] = _refusal(
-                        request, LimitExceeded(f"batch time limit of {limits.batch_time_ms} ms exceeded")
-                    )
                 else:
                     answer = await self._single(request, connection)
                     answers[position] = answer
                     room -= len(answer) if answer is not None else 0
 
-        workers = min(limits.batch_concurrency, stop - start)
-        if workers == 1:
-            await work()
-        else:
-            await asyncio.gather(*(work() for _ in range(workers)))
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                await asyncio.gather(*(work() for _ in range(min(limits.batch_concurrency, stop - start))))
+        except TimeoutError:
+            for position in range(start, stop):
+                if answers[position] is None:
+                    answers[position] = _refusal(
+                        requests[position], LimitExceeded(f"batch time limit of {limits.batch_time_ms} ms exceeded")
+                    )
         return room
 
     async def _sends(

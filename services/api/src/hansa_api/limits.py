@@ -62,7 +62,6 @@ class Limits:
     fee_history_percentiles: int = 100
     read_timeout_backend_ms: int = 5_000  # a read that statedb has not answered by then fails with -32002
     page_items: int = 100  # REST pages
-    txpool_items: int = 10_000  # transactions in txpool_content and the like
 
     # --- filters and subscriptions -----------------------------------------------------------------------------------
     filters_per_address: int = 100

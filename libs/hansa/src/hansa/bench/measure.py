@@ -21,7 +21,64 @@ class Usage:
     peak_rss_bytes: int = 0
 
     @property
-    def tree(pid: int) -> list[int]:
+    def cpu_seconds(self) -> float | None:
+        """Processor time of the run; None when the process was not there throughout."""
+        if self.cpu_begin is None or self.cpu_end is None:
+            return None
+        return self.cpu_end - self.cpu_begin
+
+
+@dataclass(slots=True)
+class Measured:
+    """All processes, folders and metrics of a run."""
+
+    pids: dict[str, int]
+    data_dirs: list[Path]
+    metrics: list[str]
+    processes: dict[str, Usage] = field(default_factory=dict)
+    disk_begin: int = 0
+    disk_end: int = 0
+    counters_begin: dict[str, float] = field(default_factory=dict)
+    counters_end: dict[str, float] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """At the start of the load."""
+        for name, pid in self.pids.items():
+            self.processes[name] = Usage(pid, cpu_begin=cpu_seconds(pid))
+        self.disk_begin = sum(disk_bytes(folder) for folder in self.data_dirs)
+        self.counters_begin = self._scrape()
+        self.sample()
+
+    def sample(self) -> None:
+        """Now and then."""
+        for usage in self.processes.values():
+            usage.peak_rss_bytes = max(usage.peak_rss_bytes, rss_bytes(usage.pid))
+
+    def end(self) -> None:
+        """When everything is committed."""
+        self.sample()
+        for usage in self.processes.values():
+            usage.cpu_end = cpu_seconds(usage.pid)
+        self.disk_end = sum(disk_bytes(folder) for folder in self.data_dirs)
+        self.counters_end = self._scrape()
+
+    def counter_rises(self) -> dict[str, float]:
+        """Rise of every counter and sum of the processes' metrics over the run, added up over processes."""
+        return {
+            name: value - self.counters_begin.get(name, 0.0)
+            for name, value in sorted(self.counters_end.items())
+            if value > self.counters_begin.get(name, 0.0)
+        }
+
+    def _scrape(self) -> dict[str, float]:
+        total: dict[str, float] = {}
+        for url in self.metrics:
+            for name, value in scrape(url).items():
+                total[name] = total.get(name, 0.0) + value
+        return total
+
+
+def tree(pid: int) -> list[int]:
     """A process and its descendants, as far as they are there."""
     found = [pid]
     for parent in found:

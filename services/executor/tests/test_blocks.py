@@ -93,7 +93,8 @@ async def beta(chain: ChainSpec, tmp_path: Path) -> AsyncIterator[Member]:
 
 
 async def head_of(clients: Clients) -> types_pb2.Head:
-    return (await clients.statedb.GetHead(statedb_pb2.GetHeadRequest(), wait_for_ready=True)).head
+    head: types_pb2.Head = (await clients.statedb.GetHead(statedb_pb2.GetHeadRequest(), wait_for_ready=True)).head
+    return head
 
 
 def verify_request(

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hansa_kernel
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.blocks import Change, executed, open_chain
 from support.execution import addresses_of, chain_of, secret_keys
-from trie import HexaryTrie
+from trie.hexary import HexaryTrie
 
 KEYS = secret_keys(3)
 ADDRESSES = [hansa_kernel.keccak(bytes((index,)))[:20] for index in range(12)]
@@ -86,7 +87,8 @@ def check_proof(chain: Chain, block: StoredBlock, state: State) -> None:
         key = hansa_kernel.keccak(address)
         assert hansa_kernel.verify_proof(proof.state_root, key, value, proof.account_proof)
         nodes = [rlp.decode(node) for node in proof.account_proof]
-        assert HexaryTrie.get_from_proof(proof.state_root, key, nodes) == (value or b"")
+        independent: Any = HexaryTrie
+        assert independent.get_from_proof(proof.state_root, key, nodes) == (value or b"")
         for slot, word, slot_nodes in proof.slots:
             found = state.get(address, (0, 0, {}))[2].get(slot, 0)
             assert int.from_bytes(word, "big") == found

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import hansa_kernel
@@ -43,8 +44,14 @@ async def stub(service: StateDbService) -> AsyncIterator[statedb_pb2_grpc.StateD
         yield made
 
 
+def _from(height: int) -> Any:
+    """`from` is a word of Python's own."""
+    return {"from": height}
+
+
 async def head_of(stub: statedb_pb2_grpc.StateDbStub) -> types_pb2.Head:
-    return (await stub.GetHead(statedb_pb2.GetHeadRequest())).head
+    head: types_pb2.Head = (await stub.GetHead(statedb_pb2.GetHeadRequest())).head
+    return head
 
 
 def stage_request(
@@ -69,7 +76,10 @@ async def extend(
 ) -> types_pb2.Head:
     staged = await stub.Stage(stage_request(await head_of(stub), changes, batch))
     certificate = types_pb2.Certificate(phase="commit", to_hash=staged.hash, signature=b"\x01" * 48)
-    return (await stub.Commit(statedb_pb2.CommitRequest(block_hash=staged.hash, certificate=certificate))).head
+    answer: statedb_pb2.CommitResponse = await stub.Commit(
+        statedb_pb2.CommitRequest(block_hash=staged.hash, certificate=certificate)
+    )
+    return answer.head
 
 
 async def ask(stub: statedb_pb2_grpc.StateDbStub, *requests: statedb_pb2.ReadRequest) -> list[statedb_pb2.ReadResponse]:
@@ -126,7 +136,7 @@ async def test_heads_come_gapless_for_those_behind_and_those_that_wait(stub: sta
     for _ in range(3):
         await extend(stub)
     parts = statedb_pb2.BlockParts(certificate=True)
-    behind = stub.StreamHeads(statedb_pb2.StreamHeadsRequest(**{"from": 1}, parts=parts))
+    behind = stub.StreamHeads(statedb_pb2.StreamHeadsRequest(parts=parts, **_from(1)))
     waiting = stub.StreamHeads(statedb_pb2.StreamHeadsRequest())
     first = asyncio.ensure_future(waiting.read())
     seen = [await behind.read() for _ in range(3)]
@@ -220,7 +230,7 @@ async def test_hostile_requests_are_invalid_arguments_and_change_nothing(stub: s
         stub.GetBlocks(statedb_pb2.GetBlocksRequest(selector=types_pb2.BlockSelector(hash=b"\x11"))),
         stub.FindTransactions(statedb_pb2.FindTransactionsRequest(hashes=b"\x11" * 31)),
         stub.FindTransactions(statedb_pb2.FindTransactionsRequest(sender=b"\x11" * 21)),
-        stub.GetLogs(statedb_pb2.GetLogsRequest(**{"from": 2, "to": 1})),
+        stub.GetLogs(statedb_pb2.GetLogsRequest(to=1, **_from(2))),
         stub.GetLogs(statedb_pb2.GetLogsRequest(addresses=b"\x11" * 19)),
         stub.GetLogs(statedb_pb2.GetLogsRequest(topics=[b"\x11" * 31])),
         stub.GetLogs(statedb_pb2.GetLogsRequest(topics=[b""] * 5)),
@@ -279,7 +289,7 @@ async def test_restart_resumes_and_stop_does_not_wait_for_streams(tmp_path: Path
     service = StateDbService(context_of(chain, tmp_path))
     async with running(service), stub_of(statedb_pb2_grpc.StateDbStub, service.port) as stub:
         head = await extend(stub, {b"\xaa" * 20: Change(1, 1)})
-        heads = stub.StreamHeads(statedb_pb2.StreamHeadsRequest(**{"from": 1}))
+        heads = stub.StreamHeads(statedb_pb2.StreamHeadsRequest(**_from(1)))
         await heads.read()
         await asyncio.wait_for(service.stop(), 3)
     service = StateDbService(context_of(chain, tmp_path))

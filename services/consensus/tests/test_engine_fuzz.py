@@ -20,6 +20,7 @@ from hansa_consensus.core.pbft import PbftEngine
 from hansa_consensus.core.types import (
     Candidate,
     Certificate,
+    Head,
     PeerStatus,
     Phase,
     Proposal,
@@ -81,7 +82,7 @@ class Fuzz:
                 {"level": 3},
             )
         )
-        return replace(made, **change)  # type: ignore[arg-type]
+        return replace(made, **change)
 
     def vote(self, signer: int) -> Vote:
         phase = self.random.choice((Phase.PREPARE, Phase.PREPARE, Phase.COMMIT, Phase.VIEW_CHANGE))
@@ -97,7 +98,7 @@ class Fuzz:
         return made
 
     def change(self, signer: int) -> ViewChange:
-        last = self.random.choice((GENESIS, *self.line))
+        last: Candidate | Head = self.random.choice((GENESIS, *self.line))
         blocks = tuple(
             prepared(each, self.random.choice((0, 0, 1, 2)), (0, 2, 3))
             for each in self.random.choices(self.blocks, k=self.random.choice((0, 0, 1, 1, 2)))

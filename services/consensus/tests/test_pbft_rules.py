@@ -227,6 +227,19 @@ def test_p13_own_trouble_is_tried_again_and_blames_nobody() -> None:
     assert only(desk.fire(fx.Timer.RETRY, after_ms=600), fx.ExecuteBlock)
 
 
+def test_p13_missing_bodies_are_asked_for_again_also_of_those_who_voted() -> None:
+    desk = Desk()
+    desk.voting()
+    assert only(desk.propose(A), fx.ExecuteBlock)[0].sources == (0,)
+    desk.vote(3, Phase.PREPARE, A)
+    effects = desk.feed(ev.BlockRefused(0, A.hash, "bodies_missing", ev.Fault.BODIES))
+    assert reasons(effects) == [(0, "bodies_not_sent")]
+    assert not only(effects, fx.ExecuteBlock), "not at once"
+    (again,) = only(desk.fire(fx.Timer.RETRY, after_ms=500), fx.ExecuteBlock)
+    assert again.sources == (0, 3)
+    assert votes_sent(desk.executed(A), Phase.PREPARE)
+
+
 def test_p13_a_member_that_must_sync_does_not_vote() -> None:
     desk = Desk()
     desk.voting()

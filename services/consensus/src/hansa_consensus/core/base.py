@@ -213,7 +213,7 @@ class ChainEngine:
             if failed.transactions is not None:
                 self.catchup.bodies_refused(failed.sources[0] if failed.sources else None, self.now_ms)
             else:
-                for member in failed.sources:
+                for member in failed.asked:
                     self.out.append(ReportPeer(member, "bodies_not_sent"))
         elif event.fault is Fault.BLOCK:
             self._on_block_refused(event.block_hash, event.reason)

@@ -30,8 +30,9 @@ class Variant:
     """A block as somebody told it. The header fixes the transactions, but not that a peer names them truly."""
 
     candidate: Candidate
-    sources: list[int]
+    sources: list[int]  # members that must have the bodies; grows as more say so
     transactions: bytes | None = None
+    asked: tuple[int, ...] = ()  # the sources that the running execution was given
 
 
 @dataclass(slots=True)
@@ -164,7 +165,8 @@ class Chain:
             return
         known.state = CandidateState.EXECUTING
         variant = known.variants[0]
-        self.out.append(ExecuteBlock(variant.candidate, tuple(variant.sources), variant.transactions))
+        variant.asked = tuple(variant.sources)
+        self.out.append(ExecuteBlock(variant.candidate, variant.asked, variant.transactions))
 
     def is_executed(self, block_hash: bytes) -> bool:
         """Whether our own execution has confirmed the candidate."""
@@ -190,15 +192,21 @@ class Chain:
             case Fault.BODIES:
                 known.variants.pop(0)
                 known.state = CandidateState.KNOWN
-                if not known.variants:
-                    del self.candidates[block_hash]
+                if not known.variants and (failed.transactions is not None or self._is_certified(block_hash)):
+                    del self.candidates[block_hash]  # committed blocks are asked for as a whole: see catchup
+                elif not known.variants:
+                    known.variants.append(failed)
+                    known.retry_at_ms = now_ms + RETRY_MS
             case Fault.BLOCK:
                 known.state = CandidateState.REFUSED
-                certified = self.certificates.get(self.height)
-                if certified is not None and certified.to_hash == block_hash:
+                if self._is_certified(block_hash):
                     # A quorum executed it and got this hash: our state or our code is wrong (reliability, section 8).
                     self.halt("certified_block_refused", self.height, block_hash)
         return failed
+
+    def _is_certified(self, block_hash: bytes) -> bool:
+        certificate = self.certificates.get(self.height)
+        return certificate is not None and certificate.to_hash == block_hash
 
     # --- commit ---------------------------------------------------------------------------------------------------
 

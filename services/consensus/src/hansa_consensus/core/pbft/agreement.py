@@ -261,6 +261,8 @@ class Agreement(ChainEngine):
         if candidate is None or self._vote_refused == (self.chain.height, self.view):
             return
         if not self.chain.is_executed(candidate.hash):
+            for signer in self.votes.signers_for(candidate.number, Phase.PREPARE, candidate.hash):
+                self.chain.add(candidate, signer)  # whoever voted has executed it, so it has the bodies, too
             self.chain.execute(candidate.hash, self.now_ms)  # P13: nothing is voted for unexecuted
             return
         if not self._voted(Phase.PREPARE):

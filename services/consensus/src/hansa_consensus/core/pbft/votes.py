@@ -104,13 +104,10 @@ class VoteBook:
             epoch=statement.epoch,
         )
 
-    def statements(self, height: int, phase: Phase) -> list[Vote]:
-        """One vote of each different statement at that height, by first signer; to look for quorums."""
-        found: list[Vote] = []
-        for slot in self.slots.get((height, phase), {}).values():
-            if not any(slot.vote.same_statement(vote) for vote in found):
-                found.append(slot.vote)
-        return found
+    def signers_for(self, height: int, phase: Phase, block_hash: bytes) -> list[int]:
+        """Who voted for that block, in order of arrival; unverified."""
+        slots = self.slots.get((height, phase), {})
+        return [signer for signer, slot in slots.items() if slot.vote.to_hash == block_hash]
 
     def of(self, signer: int, height: int, phase: Phase) -> Vote | None:
         """That signer's vote."""

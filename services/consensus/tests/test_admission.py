@@ -105,3 +105,19 @@ async def test_status_of_a_lone_signer_says_that_all_is_well(member: Member) -> 
     status = await member.status()
     assert (status.engine, status.self, status.quorum, list(status.missing)) == ("poa", 0, 1, [])
     assert status.limits["submit_transactions_max"] == 10_000
+
+
+async def test_two_largest_batches_at_once_are_accepted_and_survive_a_restart(member: Member) -> None:
+    # More than the kernel decodes at once, in one round: 4,000 of each sender stay below its lane's bound.
+    batches = [
+        b"".join(transfers(member.chain, sender=sender, first_nonce=0, count=3_300) for sender in senders)
+        for senders in ((0, 1, 2), (3, 4, 5))
+    ]
+    await member.submit(transfers(member.chain, sender=6, first_nonce=0, count=1))
+    responses = await asyncio.gather(*(member.submit(batch) for batch in batches))
+    assert [len(response.refusals) for response in responses] == [0, 0]
+    await member.stop("consensus")
+    await member.start("consensus")
+    await member.submit(transfers(member.chain, sender=6, first_nonce=1, count=1))
+    for sender in range(6):
+        assert await pending(member, hansa_kernel.address_of_secret_keys(_key(sender))) == 3_300

@@ -16,6 +16,13 @@ SUBMIT_WAITING_BYTES_MAX: Final = 64 << 20
 ADMISSION_BYTES_MAX: Final = 1 << 20
 """Batches gathered into one round of admission stop at this many bytes (about 8,000 transfers, 0.1 to 0.2 s)."""
 
+JOURNAL_RECORD_TRANSACTIONS_MAX: Final = 5_000
+"""Transactions per record of the journal: a replay decodes at least one record at once, and at most 10,000."""
+
+REPLAY_BYTES: Final = 256 << 10
+"""Records of the journal replayed together: below the 10,000 transactions that the kernel decodes at once (a
+transaction takes 100 bytes or more)."""
+
 JOURNAL_SLICE: Final = 400
 """Transactions per record when the journal is written anew: of the largest, 128 KiB each, they fit into a record."""
 
@@ -25,8 +32,14 @@ GOSSIP_WAITING_MAX: Final = 1_000
 GOSSIP_WAITING_BYTES_MAX: Final = 16 << 20
 """Bytes of those batches, per member. Past it as above."""
 
-GOSSIP_BYTES_MAX: Final = 1 << 20
+TRANSACTION_BYTES_MIN: Final = 80
+"""No signed transaction is smaller in a packed list; tells how many a number of bytes can hold."""
+
+GOSSIP_BYTES_MAX: Final = 512 << 10
 """Bodies pushed in one message: larger ones would hold up votes on the same connection."""
+
+GOSSIP_ADMISSION_BYTES_MAX: Final = 768 << 10
+"""Messages of one member admitted together; the kernel decodes no more than 10,000 transactions at once."""
 
 RESEND_AFTER_BLOCKS: Final = 10
 """A transaction that we accepted and that is not committed by then is pushed again (design, section 3)."""
@@ -121,6 +134,10 @@ LATENCY_SAMPLES_MAX: Final = 256
 POOL_EXPIRY_SECONDS: Final = 60
 """How often transactions past their life are looked for."""
 
+assert JOURNAL_RECORD_TRANSACTIONS_MAX + REPLAY_BYTES // TRANSACTION_BYTES_MIN < SUBMIT_TRANSACTIONS_MAX, (
+    "what is replayed together"
+)
 assert JOURNAL_SLICE * (128 * 1024 + 4) <= JOURNAL_RECORD_BYTES_MAX
 assert SYNC_ANSWER_BYTES_MAX >= BLOCK_BYTES_MAX + (1 << 20), "a full block must fit into an answer"
-assert GOSSIP_WAITING_BYTES_MAX >= GOSSIP_BYTES_MAX
+assert GOSSIP_WAITING_BYTES_MAX >= GOSSIP_ADMISSION_BYTES_MAX >= GOSSIP_BYTES_MAX
+assert GOSSIP_ADMISSION_BYTES_MAX // TRANSACTION_BYTES_MIN < SUBMIT_TRANSACTIONS_MAX, "what is decoded together"

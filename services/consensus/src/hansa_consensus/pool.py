@@ -25,11 +25,14 @@ from .limits import (
     ADMISSION_BYTES_MAX,
     BLOCK_BYTES_MAX,
     BLOCK_TRANSACTIONS_MAX,
+    GOSSIP_ADMISSION_BYTES_MAX,
     GOSSIP_BYTES_MAX,
     GOSSIP_WAITING_BYTES_MAX,
     GOSSIP_WAITING_MAX,
+    JOURNAL_RECORD_TRANSACTIONS_MAX,
     JOURNAL_SLICE,
     LATENCY_SAMPLES_MAX,
+    REPLAY_BYTES,
     RESEND_AFTER_BLOCKS,
     RESEND_TRANSACTIONS_MAX,
     SENDER_GAS_PERCENT,
@@ -152,15 +155,14 @@ class PoolKeeper:
     async def replay(self, records: Sequence[bytes]) -> int:
         """Take back what the journal holds and no block does; returns how many transactions wait again."""
         count = 0
-        for packed in records:
+        for packed in _gathered(records):
             try:
                 batch = await self._decode(packed)
             except BadBatch as error:
                 _log.error("journal_record_unreadable", problem=str(error))
                 continue
-            for start in range(0, len(batch), JOURNAL_SLICE):
-                _, verdicts = await self._admit(batch.slice(start, min(start + JOURNAL_SLICE, len(batch))), local=True)
-                count += sum(verdict is None for verdict in verdicts)
+            _, verdicts = await self._admit(batch, local=True)
+            count += sum(verdict is None for verdict in verdicts)
         return count
 
     async def on_block(self, *, header: bytes, hashes: bytes, account_updates: bytes) -> None:
@@ -293,10 +295,22 @@ class PoolKeeper:
             if len(accepted):
                 self._sample(accepted, ready[0][0].at)
                 self._push(accepted, packed, ())
-            durable = asyncio.create_task(self._journal.append(packed)) if len(accepted) else None
+            durable = asyncio.create_task(self._remember(accepted, packed)) if len(accepted) else None
             answer = asyncio.create_task(self._answer(ready, verdicts, durable), name="answer submissions")
             answer.add_done_callback(lambda task: task.cancelled() or task.exception())
             self._announce(accepted, packed)
+
+    async def _remember(self, accepted: TxBatch, packed: bytes) -> None:
+        """Return when all are in the journal, in records that a replay can decode."""
+        if len(accepted) <= JOURNAL_RECORD_TRANSACTIONS_MAX:
+            await self._journal.append(packed)
+            return
+        parts = [
+            accepted.slice(start, min(start + JOURNAL_RECORD_TRANSACTIONS_MAX, len(accepted)))
+            for start in range(0, len(accepted), JOURNAL_RECORD_TRANSACTIONS_MAX)
+        ]
+        records = [await self.in_thread(part.packed) for part in parts]
+        await asyncio.gather(*(self._journal.append(record) for record in records))
 
     async def _answer(
         self,
@@ -350,7 +364,7 @@ class PoolKeeper:
     async def _admit_from(self, sender: int, queue: _FromPeer) -> None:
         gathered: list[bytes] = []
         size = 0
-        while queue.batches and (not gathered or size + len(queue.batches[0]) <= ADMISSION_BYTES_MAX):
+        while queue.batches and (not gathered or size + len(queue.batches[0]) <= GOSSIP_ADMISSION_BYTES_MAX):
             gathered.append(queue.batches.popleft())
             size += len(gathered[-1])
             queue.size -= len(gathered[-1])
@@ -507,6 +521,20 @@ class PoolKeeper:
     def close(self) -> None:
         """Let go of the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _gathered(records: Sequence[bytes]) -> list[bytes]:
+    """Packed lists joined up to `REPLAY_BYTES`: the journal's records are as small as the batches that made them."""
+    joined: list[bytes] = []
+    group: list[bytes] = []
+    size = 0
+    for record in records:
+        if group and size + len(record) > REPLAY_BYTES:
+            joined.append(b"".join(group))
+            group, size = [], 0
+        group.append(record)
+        size += len(record)
+    return [*joined, b"".join(group)] if group else joined
 
 
 def _fail(submission: _Submission, error: Exception) -> None:

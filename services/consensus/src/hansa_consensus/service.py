@@ -151,6 +151,7 @@ class ConsensusService:
             blocks=blocks,
             member_names=[validator.name for validator in chain.validators],
             own=config.own,
+            empty_block_time_ms=chain.consensus.empty_block_time_ms,
             spawn=self._spawn,
         )
         pool.set_head(head.header)

@@ -33,7 +33,7 @@ from .wire import Malformed, decode, encode
 _log = structlog.get_logger()
 
 WAITING_SECONDS_MIN = 3.0
-"""What the engine waits for is told once it has lasted this long without a new block."""
+"""What the engine waits for is told once it has lasted this long without a block that is due."""
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 
@@ -57,6 +57,7 @@ class Shell:
         blocks: BlockStore,
         member_names: list[str],
         own: int,
+        empty_block_time_ms: int,
         spawn: Spawn,
     ) -> None:
         self._engine = engine
@@ -68,6 +69,7 @@ class Shell:
         self._blocks = blocks
         self._names = member_names
         self._own = own
+        self._empty_block_seconds = empty_block_time_ms / 1_000
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -344,7 +346,8 @@ class Shell:
         if status.mode is Mode.HALTED:
             return f"voting halted: {status.waiting_for}"
         # Every block waits for its proposal and votes; only what lasts is news.
-        if not status.waiting_for or self._loop.time() - self._progress_at < WAITING_SECONDS_MIN:
+        patience = WAITING_SECONDS_MIN + (0 if self._pool.pending else self._empty_block_seconds)
+        if not status.waiting_for or self._loop.time() - self._progress_at < patience:
             return ""
         return f"waiting for {status.waiting_for.replace('_', ' ')}"
 

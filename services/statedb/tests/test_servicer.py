@@ -342,3 +342,17 @@ async def test_requests_beyond_those_that_may_wait_are_refused() -> None:
     go.set()
     assert all(await asyncio.gather(*waiting))
     workers.pool.shutdown()
+
+
+async def test_codes_sent_along_are_bounded_and_the_rest_is_had_by_hash(tmp_path: Path) -> None:
+    codes = {bytes((index,)) * 20: bytes((index,)) + bytes(24_000) for index in range(1, 9)}
+    service = StateDbService(context_of(chain_of(KEYS, contracts=codes), tmp_path))
+    async with running(service), stub_of(statedb_pb2_grpc.StateDbStub, service.port) as stub:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(limits, "ACCOUNT_CODES_BYTES_MAX", 100_000)
+            request = statedb_pb2.ReadRequest(accounts=b"".join(codes), with_code=True)
+            (answer,) = await ask(stub, request)
+        assert unpack(answer.account_codes) == list(codes.values())[:4]
+        hashes = [record[73:] for record in chunks(answer.accounts, 105)]
+        (answer,) = await ask(stub, statedb_pb2.ReadRequest(codes=b"".join(hashes)))
+        assert unpack(answer.codes) == list(codes.values())

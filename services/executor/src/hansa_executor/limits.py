@@ -9,6 +9,12 @@ CALLS_WAITING_MAX = 256
 OVERLAYS_MAX = 64
 """Staged blocks in the cache, as many as statedb keeps."""
 
+READ_KEYS_MAX = 100_000
+"""Accounts, and slots, of one message to statedb; larger needs go in several, of 11 MB at most."""
+
+READ_CODES_MAX = 256
+"""Codes asked for by hash in one message: 6 MB of usual contracts, and 33 MB where the chain allows 128 KiB each."""
+
 READ_ATTEMPTS_MAX = 8
 """How often one round of reads is tried on a fresh stream before the job fails: statedb may be restarting."""
 

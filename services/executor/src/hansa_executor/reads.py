@@ -7,6 +7,7 @@ sent again on the next.
 import asyncio
 import itertools
 from collections import deque
+from typing import Protocol
 
 import grpc
 import structlog
@@ -18,6 +19,46 @@ from hansa_executor.errors import ParentUnknown, RequestInvalid, StateDbAway
 
 _Stream = grpc.aio.StreamStreamCall[statedb_pb2.ReadRequest, statedb_pb2.ReadResponse]
 _Waiting = tuple[int, "asyncio.Future[statedb_pb2.ReadResponse]"]
+
+
+class Keys(Protocol):
+    """What a `Need` holds."""
+
+    @property
+    def accounts(self) -> bytes:
+        """20 bytes each."""
+
+    @property
+    def slots(self) -> bytes:
+        """52 bytes each."""
+
+    @property
+    def codes(self) -> bytes:
+        """32 bytes each."""
+
+    @property
+    def blocks(self) -> bytes:
+        """8 bytes each."""
+
+
+def split_need(need: Keys, block_hash: bytes) -> list[statedb_pb2.ReadRequest]:
+    """Requests whose answers, joined, are the values of `need`; one unless it is very large."""
+    accounts, slots = 20 * limits.READ_KEYS_MAX, 52 * limits.READ_KEYS_MAX  # bytes of one message
+    codes = 32 * limits.READ_CODES_MAX
+    count = max(1, -(-len(need.accounts) // accounts), -(-len(need.slots) // slots), -(-len(need.codes) // codes))
+    requests = [
+        statedb_pb2.ReadRequest(
+            block_hash=block_hash,
+            accounts=need.accounts[part * accounts : (part + 1) * accounts],
+            slots=need.slots[part * slots : (part + 1) * slots],
+            codes=need.codes[part * codes : (part + 1) * codes],
+        )
+        for part in range(count)
+    ]
+    requests[0].blocks = need.blocks
+    for request in requests:
+        request.with_code = bool(request.accounts)
+    return requests
 
 
 class _StreamBroken(Exception):
@@ -38,29 +79,28 @@ class StateReads:
         self._room = asyncio.Semaphore(limits.READS_PENDING_MAX)
 
     async def values(self, need: Need, block_hash: bytes) -> Values:
-        """The values of `need` at a staged or committed block. Raises `ParentUnknown`, `StateDbAway`."""
-        request = statedb_pb2.ReadRequest(
-            id=next(self._ids),
-            block_hash=block_hash,
-            accounts=need.accounts,
-            slots=need.slots,
-            codes=need.codes,
-            blocks=need.blocks,
-            with_code=bool(need.accounts),
+        """The values of `need` at a staged or committed block. Raises `ParentUnknown`, `StateDbAway`.
+
+        One message, unless the need is so large that the answer would not fit into one.
+        """
+        answers = [await self._answer(request) for request in split_need(need, block_hash)]
+        return Values(
+            accounts=b"".join(answer.accounts for answer in answers),
+            slots=b"".join(answer.slots for answer in answers),
+            codes=b"".join(answer.codes for answer in answers),
+            blocks=b"".join(answer.blocks for answer in answers),
+            account_codes=b"".join(answer.account_codes for answer in answers),
         )
+
+    async def _answer(self, request: statedb_pb2.ReadRequest) -> statedb_pb2.ReadResponse:
+        request.id = next(self._ids)
         async with self._room:
             answer = await self._ask(request)
         if answer.error == "unknown_block":
-            raise ParentUnknown(block_hash)
+            raise ParentUnknown(request.block_hash)
         if answer.error:
             raise RequestInvalid("read", "values", f"{answer.error}: {answer.error_message}")
-        return Values(
-            accounts=answer.accounts,
-            slots=answer.slots,
-            codes=answer.codes,
-            blocks=answer.blocks,
-            account_codes=answer.account_codes,
-        )
+        return answer
 
     async def close(self) -> None:
         """End the stream."""

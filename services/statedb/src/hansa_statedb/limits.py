@@ -6,6 +6,12 @@ READ_KEYS_CHUNK = 10_000
 READ_KEYS_MAX = 300_000
 """Keys of one Read: a block of 60 million gas can touch about 28,000; ten times that for calls without gas limits."""
 
+ACCOUNT_CODES_BYTES_MAX = 8 << 20
+"""Codes sent along with the accounts of one Read; what is left out the reader asks for by hash."""
+
+CODES_BYTES_MAX = 48 << 20
+"""Codes of one Read that were asked for by hash: below the largest message, with room for the other values."""
+
 READ_STREAMS_MAX = 64
 """Read streams at once: two per executor, and consensus' and api's; more is a client that forgets to close."""
 

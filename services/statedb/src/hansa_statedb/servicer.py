@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, TypeVar
 
@@ -133,11 +133,13 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
                 wanted = dict.fromkeys(
                     record[73:ACCOUNT_BYTES] for record in records if record[0] and record[73:] != EMPTY_CODE_HASH
                 )
-                answer.account_codes = pack(reader.codes(view, list(wanted)))
+                answer.account_codes = pack(_within(reader.codes(view, list(wanted)), limits.ACCOUNT_CODES_BYTES_MAX))
         if slots:
             answer.slots = b"".join(reader.slots(view, slots))
         if codes:
             answer.codes = pack(reader.codes(view, codes))
+            if len(answer.codes) > limits.CODES_BYTES_MAX:
+                raise errors.RequestInvalid("codes", f"{limits.CODES_BYTES_MAX} bytes of code", str(len(answer.codes)))
         if numbers:
             answer.blocks = b"".join(reader.block_hashes(view, numbers))
         return answer
@@ -367,6 +369,16 @@ def _split(field: str, array: bytes, width: int) -> list[bytes]:
         return chunks(array, width)
     except ValueError as error:
         raise errors.RequestInvalid(field, f"{width} bytes each", f"{len(array)} bytes") from error
+
+
+def _within(codes: Sequence[bytes], bytes_max: int) -> Iterator[bytes]:
+    """The first of `codes` that fit."""
+    left = bytes_max
+    for code in codes:
+        left -= len(code)
+        if left < 0:
+            return
+        yield code
 
 
 def _parts(parts: statedb_pb2.BlockParts) -> Parts:

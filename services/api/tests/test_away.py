@@ -1,5 +1,6 @@
 """Services behind the api come and go: requests get -32002 meanwhile, and nothing is lost or has to be restarted."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +18,13 @@ SENDER = Sender(0)
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A chain of its own, whose api gives up on others quickly."""
-    limits = {"read_timeout_backend_ms": 700, "submit_timeout_ms": 700, "call_timeout_ms": 400, "batch_time_ms": 500}
+    limits = {
+        "read_timeout_backend_ms": 700,
+        "submit_timeout_ms": 700,
+        "call_timeout_ms": 400,
+        "batch_time_ms": 500,
+        "call_waiting": 20,
+    }
     node = Node(tmp_path_factory.mktemp("fragile"), api={"limits": limits})
     node.start()
     yield node
@@ -50,6 +57,25 @@ def test_executor_away(fragile: Node) -> None:
     assert ask(fragile, "eth_getBalance", WHO)["result"] == "0x0"
     fragile.start("executor")
     assert eventually(fragile, "eth_call", {"to": WHO}) == "0x"
+
+
+def test_calls_past_the_queue_are_refused_and_sends_go_on(fragile: Node) -> None:
+    endless = [{"to": WHO}, "latest", {WHO: {"code": "0x5b600056"}}]
+    body = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": endless}
+
+    async def flood() -> tuple[list[Any], Any]:
+        async with httpx.AsyncClient(base_url=fragile.url, timeout=60) as client:
+            calls = [asyncio.create_task(client.post("/", json=body)) for _ in range(60)]
+            await asyncio.sleep(0.2)
+            raw = Sender(1).transfer(TO)
+            send = {**body, "method": "eth_sendRawTransactionSync", "params": ["0x" + raw.hex(), 20_000]}
+            sent = (await client.post("/", json=send)).json()
+            return [(await call).json()["error"] for call in calls], sent
+
+    errors, sent = asyncio.run(flood())
+    assert sent["result"]["status"] == "0x1"
+    assert {error["code"] for error in errors} <= {-32000, -32005}
+    assert sum("limit 20" in error["message"] for error in errors) >= 30
 
 
 def test_consensus_away(fragile: Node) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import rlp  # type: ignore[import-untyped]
+import rlp
 from api_accounts import Sender, hash_of
 from api_node import Node
 from eth_account import Account

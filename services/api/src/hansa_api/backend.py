@@ -81,8 +81,17 @@ class Backend:
             raise LimitExceeded(f"too many calls: {self._calls_waiting} wait, limit {limits.call_waiting}")
         self._calls_waiting += 1
         try:
-            async with self._call_gate:
+            try:
+                async with asyncio.timeout(limits.call_timeout_ms / 1000):
+                    await self._call_gate.acquire()
+            except TimeoutError:
+                raise LimitExceeded(
+                    f"too many calls: no executor was free within {limits.call_timeout_ms} ms"
+                ) from None
+            try:
                 return await self._call(request)
+            finally:
+                self._call_gate.release()
         finally:
             self._calls_waiting -= 1
 

@@ -18,6 +18,7 @@ from hansa_statedb.chain import Chain, Parts
 from hansa_statedb.core.layout import SCHEMA_VERSION, u64
 from hansa_statedb.errors import (
     StoreDamaged,
+    StoreFailed,
     StoreForeign,
     StoreLocked,
     StoreOtherChain,
@@ -239,3 +240,11 @@ def test_kill_while_the_folder_is_made_leaves_one_that_opens(tmp_path: Path) -> 
             path.unlink()
     assert reopened_head(folder) == 0
     shutil.rmtree(folder)
+
+
+def test_flipped_bit_in_a_table_is_found_when_it_is_read_and_the_file_is_named(written: Path) -> None:
+    tables = list(written.glob("*.sst"))
+    for table in tables:
+        flip(table, 20)
+    with pytest.raises((StoreFailed, StoreDamaged), match=r"\d+\.sst"):
+        reopened_head(written)

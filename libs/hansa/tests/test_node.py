@@ -104,6 +104,49 @@ def test_environment_goes_before_the_file(tmp_path: Path, chain: ChainSpec, monk
     assert found["api.grpc_port"][1] == "default"
 
 
+def test_tables_and_lists_come_from_the_environment(
+    tmp_path: Path, chain: ChainSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = settings_file(tmp_path, chain, p2p={"endpoints": {"member2": "a:1", "member3": "b:2"}})
+    monkeypatch.setenv("HANSA_P2P__ENDPOINTS__MEMBER2", "c:3")
+    monkeypatch.setenv("HANSA_ADDRESSES__EXECUTORS", '["x:1", "y:2"]')
+    monkeypatch.setenv("HANSA_API__RATE_LIMIT", "true")
+    settings = load_settings(path)
+    assert settings.p2p.endpoints == {"member2": "c:3", "member3": "b:2"}
+    assert settings.addresses.executors == ("x:1", "y:2")
+    assert settings.api.rate_limit
+
+
+def test_secret_is_read_from_a_file(tmp_path: Path, chain: ChainSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "url").write_text("redis://secret@host\n")
+    monkeypatch.setenv("HANSA_REDIS_URL_FILE", str(tmp_path / "url"))
+    assert load_settings(settings_file(tmp_path, chain)).redis_url == "redis://secret@host"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("HANSA_API__NOTHING", "1"),
+        ("HANSA_API__PORT", "many"),
+        ("HANSA_ADDRESSES__EXECUTORS", "x:1"),
+        ("HANSA_REDIS_URL_FILE", "/nonexistent/file"),
+        ("HANSA_PROFILE", "test"),
+    ],
+)
+def test_bad_variable_is_refused(
+    tmp_path: Path, chain: ChainSpec, monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(SettingsInvalid):
+        load_settings(settings_file(tmp_path, chain))
+
+
+def test_variables_of_tools_are_left_alone(tmp_path: Path, chain: ChainSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANSA_RPC_URL", "http://somewhere")
+    monkeypatch.setenv("HANSA_VECTORS", "/somewhere")
+    load_settings(settings_file(tmp_path, chain))
+
+
 def test_unknown_service_names_those_there_are() -> None:
     with pytest.raises(ServiceUnknown, match="no service 'nothing'"):
         find_services(["nothing"])

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from hansa.environment import VariableInvalid, merge, read_environment
 
 
 class SettingsInvalid(ValueError):
@@ -109,16 +110,10 @@ class AddressSettings(_Section):
     p2p: str = Field("127.0.0.1:7004", description="p2p's internal gRPC.")
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of one member's node."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="HANSA_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        nested_model_default_partial_update=True,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     profile: Literal["local", "dev", "production"] = Field(
         "production", description="Which guards apply to keys and hosts."
@@ -143,21 +138,12 @@ class Settings(BaseSettings):
         """Folder of this member's keys."""
         return self.keys_dir or self.data_dir / "keys"
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The file arrives as `init_settings`, so the environment goes before it."""
-        return env_settings, init_settings
-
 
 def load_settings(path: Path | None, **overrides: Any) -> Settings:
-    """Read settings from a TOML file and the environment. Raises `SettingsInvalid` naming key and expectation."""
+    """Read settings from a TOML file and the environment, which goes before it; `overrides` go before both.
+
+    Raises `SettingsInvalid` naming key and expectation.
+    """
     values: dict[str, Any] = {}
     if path is not None:
         try:
@@ -167,9 +153,13 @@ def load_settings(path: Path | None, **overrides: Any) -> Settings:
         except tomllib.TOMLDecodeError as error:
             raise SettingsInvalid(f"{path}: not TOML: {error}") from error
     try:
-        return Settings(**{**values, **overrides})
+        values = merge(merge(values, read_environment(Settings, os.environ)), overrides)
+        return Settings(**values)
+    except VariableInvalid as error:
+        raise SettingsInvalid(str(error)) from error
     except ValidationError as error:
-        first = error.errors()[0]
+        # An unknown key says more than the key that is missing because of it.
+        first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
         name = ".".join(str(part) for part in first["loc"])
         hint = ""
         if first["type"] == "extra_forbidden":

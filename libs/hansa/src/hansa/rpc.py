@@ -16,7 +16,6 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import _async as async_health
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 ERROR_DOMAIN = "hansa"
 
@@ -80,6 +79,8 @@ def add_health(server: grpc.aio.Server, *services: str, with_reflection: bool = 
     servicer = async_health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     if with_reflection:
+        from grpc_reflection.v1alpha import reflection  # most servers have none, and it takes time to load
+
         names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
     return servicer

@@ -13,7 +13,6 @@ from hansa_api.limits import Limits
 from hansa_api.pending import PendingBlocks
 from hansa_api.pool_feed import PoolFeed
 from hansa_api.rates import Rates
-from hansa_api.redis_bus import RedisBus
 from hansa_api.registry import Registry
 from hansa_api.state import StateReader
 from hansa_api.submit import Submitter
@@ -21,6 +20,7 @@ from hansa_api.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from hansa_api.fees import Fees
+    from hansa_api.redis_bus import RedisBus
 
 
 @dataclass(slots=True)
@@ -40,5 +40,5 @@ class Api:
     pending: PendingBlocks
     fees: "Fees"
     rates: Rates | None
-    bus: RedisBus | None
+    bus: "RedisBus | None"
     registry: Registry = field(default_factory=lambda: Registry(()))

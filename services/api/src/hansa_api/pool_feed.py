@@ -5,6 +5,7 @@ With Redis, one of the replicas that have listeners reads them and publishes the
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
@@ -14,10 +15,14 @@ from hansa.v1 import consensus_pb2
 
 from hansa_api import metrics
 from hansa_api.backend import Backend
-from hansa_api.redis_bus import LEASE_MS, RedisBus
+
+if TYPE_CHECKING:
+    from hansa_api.redis_bus import RedisBus  # loaded only where Redis is used: it takes a quarter of a second
 
 CHANNEL = "pool"
 DUTY = "pool"
+LEASE_MS = 5_000
+"""How long a dead leader's duty stays with it."""
 LINGER_SECONDS = 10
 """The stream stays open this long after the last listener left: pollers come back."""
 
@@ -29,7 +34,7 @@ log = structlog.get_logger()
 class PoolFeed:
     """Calls listeners with transaction hashes, in the order of admission."""
 
-    def __init__(self, backend: Backend, bus: RedisBus | None) -> None:
+    def __init__(self, backend: Backend, bus: "RedisBus | None") -> None:
         self._backend = backend
         self._bus = bus
         self._listeners: list[Listener] = []

@@ -3,15 +3,18 @@
 import math
 import time
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 from hansa_api.limits import Limits
-from hansa_api.redis_bus import RedisBus
+
+if TYPE_CHECKING:
+    from hansa_api.redis_bus import RedisBus
 
 
 class Rates:
     """`take` cost units; the answer is how long to wait."""
 
-    def __init__(self, limits: Limits, bus: RedisBus | None) -> None:
+    def __init__(self, limits: Limits, bus: "RedisBus | None") -> None:
         self._limits = limits
         self._bus = bus
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address -> (tokens, at)

@@ -15,12 +15,11 @@ import structlog
 from redis.exceptions import RedisError
 
 from hansa_api import metrics
+from hansa_api.pool_feed import LEASE_MS
 
 OPERATION_SECONDS_MAX = 0.5
 """An answer later than this counts as none: requests wait for it."""
 RETRY_SECONDS = 2.0
-LEASE_MS = 5_000
-"""How long a dead leader's duty stays with it."""
 OUTBOX_MAX = 1_000
 """Notices waiting to be published; the oldest go."""
 

@@ -24,7 +24,6 @@ from hansa_api.pending import PendingBlocks
 from hansa_api.pool_feed import PoolFeed
 from hansa_api.protocol import Gate, http_protocol, websocket_protocol
 from hansa_api.rates import Rates
-from hansa_api.redis_bus import RedisBus
 from hansa_api.rest.app import rest_app
 from hansa_api.state import StateReader
 from hansa_api.submit import Submitter
@@ -160,6 +159,8 @@ def build_api(context: ServiceContext, limits: Limits) -> Api:
     backend = Backend(settings.addresses, limits)
     bus = None
     if settings.redis_url is not None:
+        from hansa_api.redis_bus import RedisBus  # loaded only where Redis is used
+
         bus = RedisBus(settings.redis_url, f"hansa:{chain.genesis_hash[:8].hex()}:{settings.member}")
     heads = Heads(backend, limits)
     feed = PoolFeed(backend, bus)

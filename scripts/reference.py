@@ -8,6 +8,8 @@ from typing import Any, get_args, get_origin
 
 from hansa.chainspec import chain_spec_schema
 from hansa.config import Settings
+from hansa_api.limits import Limits
+from hansa_api.methods import all_methods
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -46,6 +48,25 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def methods_page() -> str:
+    """Every JSON-RPC method with its parameters and its cost under the rate limit."""
+    lines = [
+        "# JSON-RPC methods",
+        "",
+        "Made from the table of `services/api` by `make docs`. Anything else answers -32601. Parameters in brackets may be",
+        "left out. Cost: units of the rate limit, where it is on; `by size` grows with what is asked for.",
+        "",
+        "| method | parameters | cost | what it answers |",
+        "| --- | --- | --- | --- |",
+    ]
+    for method in sorted(all_methods(Limits()), key=lambda entry: entry.name):
+        names = ", ".join(param.name if param.required else f"[{param.name}]" for param in method.params)
+        cost = str(method.cost) if isinstance(method.cost, int) else "by size"
+        doc = (method.handler.__doc__ or "").strip().split("\n\n")[0]
+        lines.append(f"| `{method.name}` | {names} | {cost} | {' '.join(doc.split()).replace('|', '/')} |")
+    return "\n".join(lines) + "\n"
+
+
 def _type(annotation: Any) -> str:
     if get_origin(annotation) is UnionType:
         return " or ".join(_type(part) for part in get_args(annotation))
@@ -66,6 +87,7 @@ def main() -> int:
     """Write or compare all pages."""
     pages = {
         REFERENCE / "settings.md": settings_page(),
+        REFERENCE / "json-rpc.md": methods_page(),
         REFERENCE / "chain-spec.schema.json": json.dumps(chain_spec_schema(), indent=2, sort_keys=True) + "\n",
     }
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]

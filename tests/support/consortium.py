@@ -73,6 +73,11 @@ class Member:
         return int(self.rpc("eth_blockNumber"), 16)
 
 
+def members_of(status: dict[str, Any]) -> list[Member]:
+    """All members of `hansa status --json`, in order."""
+    return [Member(**{key: entry.get(key) for key in Member.__dataclass_fields__}) for entry in status["members"]]
+
+
 class Consortium:
     """`hansa up` in a folder of its own; every process is a child of the supervisor that it started."""
 
@@ -112,9 +117,7 @@ class Consortium:
 
     def members(self) -> list[Member]:
         """All members, in order."""
-        return [
-            Member(**{key: entry.get(key) for key in Member.__dataclass_fields__}) for entry in self.status()["members"]
-        ]
+        return members_of(self.status())
 
     def accounts(self) -> list[dict[str, str]]:
         """Funded test accounts: address and private_key."""

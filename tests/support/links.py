@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 
 CHUNK_BYTES = 65_536
 
@@ -17,6 +18,7 @@ class Link:
     host: str
     port: int
     listening: int = 0
+    connections: int = 0  # so far
     open: asyncio.Event = field(default_factory=asyncio.Event)
     server: asyncio.Server | None = None
 
@@ -42,12 +44,11 @@ class Links:
     async def _start(self) -> None:
         for link in self.links.values():
             link.open.set()
-            link.server = await asyncio.start_server(
-                lambda reader, writer, link=link: self._serve(link, reader, writer), "127.0.0.1", 0
-            )
+            link.server = await asyncio.start_server(partial(self._serve, link), "127.0.0.1", 0)
             link.listening = link.server.sockets[0].getsockname()[1]
 
     async def _serve(self, link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link.connections += 1
         await link.open.wait()
         try:
             far_reader, far_writer = await asyncio.open_connection(link.host, link.port)
@@ -83,6 +84,11 @@ class Links:
                 link.open.set()
 
         self._run(apply())
+
+    def connected(self) -> bool:
+        """Whether every two members have had a connection, made by either."""
+        used = {frozenset(pair) for pair, link in self.links.items() if link.connections}
+        return len(used) == len(self.links) // 2
 
     def close(self) -> None:
         """Stop all proxies."""

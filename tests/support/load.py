@@ -15,6 +15,9 @@ from support.transactions import signed
 BATCH = 10
 PAUSE_SECONDS = 0.2
 
+RECEIPTS_CHECKED = 100
+"""Of the last accepted transactions; that all are in blocks is checked of each."""
+
 TRY_AGAIN = (-32_002, -32_005)
 """Refusals that say nothing about the transaction: a service is away, or too much waits."""
 
@@ -85,59 +88,71 @@ class Load:
 
 def check_agreement(members: list[Member], first: int = 0) -> list[str]:
     """Blocks equal on all members, hash-linked, no transaction twice; returns all transaction hashes."""
-    top = min(member.height() for member in members)
-    previous = ""
-    hashes: list[str] = []
-    for start in range(first, top + 1, 200):
-        numbers = list(range(start, min(start + 200, top + 1)))
-        calls = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
-        answers = [[entry["result"] for entry in member.rpc_batch(calls)] for member in members]
-        for number, *blocks in zip(numbers, *answers, strict=True):
-            assert all(block == blocks[0] for block in blocks), f"members differ at {number}"
-            assert not previous or blocks[0]["parentHash"] == previous, f"block {number} is not the child of its parent"
-            previous = blocks[0]["hash"]
-            hashes += blocks[0]["transactions"]
-    assert len(set(hashes)) == len(hashes), "a transaction was committed twice"
-    return hashes
+    return _Blocks(members, first).read()
 
 
-def check_committed(members: list[Member], accepted: list[str], seconds: float) -> None:
-    """Every accepted transaction is in the chain, exactly once, on every member."""
-    waiting = {member.name: list(dict.fromkeys(accepted)) for member in members}
+def check_committed(members: list[Member], accepted: list[str], seconds: float, first: int = 0) -> None:
+    """As `check_agreement`, and every accepted transaction is there, exactly once, with its receipt on every member."""
+    blocks = _Blocks(members, first)
+    waiting: list[str] = []
 
     def committed() -> bool:
-        for member in members:
-            waiting[member.name] = _without_receipt(member, waiting[member.name])
-        return not any(waiting.values())
+        waiting[:] = set(accepted).difference(blocks.read())
+        return not waiting
 
     try:
         wait_for(f"all {len(accepted)} accepted transactions committed", committed, seconds, pause=0.5)
     except AssertionError as error:
         raise AssertionError(f"{error}\n" + "\n".join(_report(members, waiting))) from None
+    for member in members:
+        calls = [("eth_getTransactionReceipt", [hash]) for hash in accepted[-RECEIPTS_CHECKED:]]
+        for answer in member.rpc_batch(calls):
+            assert answer["result"] is not None, f"no receipt on {member.name}"
+            assert answer["result"]["status"] == "0x1"
 
 
-def _without_receipt(member: Member, hashes: list[str]) -> list[str]:
-    found: list[str] = []
-    for start in range(0, len(hashes), 500):
-        part = hashes[start : start + 500]
-        answers = member.rpc_batch([("eth_getTransactionReceipt", [hash]) for hash in part])
-        found += [hash for hash, answer in zip(part, answers, strict=True) if answer.get("result") is None]
-    return found
+class _Blocks:
+    """The common part of all members' chains, read once and then only what is new."""
+
+    def __init__(self, members: list[Member], first: int) -> None:
+        self._members = members
+        self._next = first
+        self._previous = ""
+        self._hashes: list[str] = []
+
+    def read(self) -> list[str]:
+        """All transaction hashes so far. Raises `AssertionError`, `httpx.HTTPError`."""
+        top = min(member.height() for member in self._members)
+        while self._next <= top:
+            numbers = range(self._next, min(self._next + 200, top + 1))
+            calls = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
+            answers = [[entry["result"] for entry in member.rpc_batch(calls)] for member in self._members]
+            for number, *blocks in zip(numbers, *answers, strict=True):
+                self._take(number, blocks)
+        assert len(set(self._hashes)) == len(self._hashes), "a transaction was committed twice"
+        return self._hashes
+
+    def _take(self, number: int, blocks: list[dict[str, Any]]) -> None:
+        assert all(block == blocks[0] for block in blocks), f"members differ at {number}"
+        assert self._previous in ("", blocks[0]["parentHash"]), f"block {number} is not the child of its parent"
+        self._previous = blocks[0]["hash"]
+        self._hashes += blocks[0]["transactions"]
+        self._next = number + 1
 
 
-def _report(members: list[Member], waiting: dict[str, list[str]]) -> Iterator[str]:
-    """What is missing, and which member still knows of it."""
-    lost = sorted({hash for hashes in waiting.values() for hash in hashes})
+def _report(members: list[Member], lost: list[str]) -> Iterator[str]:
+    """Which member still knows of what is missing."""
+    senders: set[str] = set()
     for member in members:
         pool: Any = member.rpc("txpool_status")
         answers = member.rpc_batch([("eth_getTransactionByHash", [hash]) for hash in lost[:1000]])
         known = [answer["result"] for answer in answers if answer.get("result") is not None]
         nonces = sorted((entry["from"], int(entry["nonce"], 16)) for entry in known if entry["blockNumber"] is None)
+        senders.update(entry["from"] for entry in known)
         yield (
-            f"{member.name}: height {member.height()}, {len(waiting[member.name])} without receipt, pool {pool}, "
-            f"knows {len(known)} of {len(lost)}, pending {nonces[:1]} .. {nonces[-1:]}"
+            f"{member.name}: height {member.height()}, pool {pool}, knows {len(known)} of {len(lost)} missing, "
+            f"pending {nonces[:1]} .. {nonces[-1:]}"
         )
-    senders = {entry["from"] for entry in known}
     for sender in sorted(senders):
         counts = [int(member.rpc("eth_getTransactionCount", sender, "latest"), 16) for member in members]
         yield f"nonces of {sender} on the members: {counts}"

@@ -98,7 +98,8 @@ class Fuzz:
         return made
 
     def change(self, signer: int) -> ViewChange:
-        last: Candidate | Head = self.random.choice((GENESIS, *self.line))
+        lasts: list[Candidate | Head] = [GENESIS, *self.line]
+        last = self.random.choice(lasts)
         blocks = tuple(
             prepared(each, self.random.choice((0, 0, 1, 2)), (0, 2, 3))
             for each in self.random.choices(self.blocks, k=self.random.choice((0, 0, 1, 1, 2)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hansa.packing import unpack
-from hansa.v1 import statedb_pb2
+from hansa.v1 import statedb_pb2, wire_pb2
 from members import Member, consortium, start_all, stop_all, transfers
 
 
@@ -223,4 +223,19 @@ async def test_bodies_that_never_arrived_are_fetched_from_the_proposer(tmp_path:
         network.send = lambda to, kind, payload: None if kind == 4 else send(to, kind, payload)
         response = await members[leader].submit(transfers(members[leader].chain, sender=0, first_nonce=0, count=25))
         for member in members:
+            await member.until_committed(response.hashes)
+
+
+async def test_member_that_talks_nonsense_is_scored_and_nobody_else_notices(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="1s") as members:
+        await members[0].until_head(1)
+        liar = members[3].services["consensus"]._network
+        liar.send((), 1, b"\xff\xff\xff nonsense")
+        liar.send((), 4, wire_pb2.WireMessage(transactions=b"\x00\x00\x00\x09short").SerializeToString())
+        liar.send((), 1, wire_pb2.WireMessage(vote=wire_pb2.Vote(phase="prepare")).SerializeToString())
+        async with asyncio.timeout(20):
+            while "m4" not in (await members[0].status()).missing:  # noqa: ASYNC110 - a state of others
+                await asyncio.sleep(0.05)
+        response = await members[0].submit(transfers(members[0].chain, sender=0, first_nonce=0, count=5))
+        for member in members[:3]:
             await member.until_committed(response.hashes)

@@ -148,6 +148,7 @@ class _Executor:
     address: str
     channel: grpc.aio.Channel
     stub: Any
+    failing: bool = False  # told in the log once, until it answers again
 
 
 class ExecutorClient:
@@ -181,8 +182,13 @@ class ExecutorClient:
                 if reason == "HASH_MISMATCH":
                     raise BlockRejected("hash_mismatch", error.details() or "") from error
                 problem = _away(f"executor {executor.address}", error)
-                _log.warning("executor_failed", executor=executor.address, problem=str(problem))
+                if not executor.failing:
+                    executor.failing = True
+                    _log.warning("executor_failed", executor=executor.address, problem=str(problem))
                 continue
+            if executor.failing:
+                executor.failing = False
+                _log.info("executor_answers_again", executor=executor.address)
             self._preferred = index
             return response
         raise problem

@@ -24,6 +24,9 @@ from .wire import certificate_to_proto
 
 _log = structlog.get_logger()
 
+COMMITS_PER_WARNING = 20
+"""A commit is tried about once a second; every so many failures are told."""
+
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
@@ -85,7 +88,7 @@ class Proposals:
         try:
             response = await self._execute(request, batch, "build")
         except ConsensusError as error:
-            _log.warning("block_not_built", height=effect.height, problem=str(error))
+            _log.debug("block_not_built", height=effect.height, problem=str(error))
             return NotNow("parent_unknown" if isinstance(error, ParentUnknown) else "executor_failed")
         if response.dropped:
             await self._pool.drop(batch.select([one.index for one in response.dropped]).hashes())
@@ -127,7 +130,7 @@ class Proposals:
         except BlockRejected as error:
             return Refused(error.reason, Fault.BLOCK)
         except ConsensusError as error:
-            _log.warning("block_not_executed", number=candidate.number, problem=str(error))
+            _log.debug("block_not_executed", number=candidate.number, problem=str(error))
             return Refused("parent_unknown" if isinstance(error, ParentUnknown) else "executor_failed", Fault.OURS)
         return None
 
@@ -231,7 +234,8 @@ class Proposals:
                     break
             except ConsensusError as error:
                 problem = error
-            _log.warning("commit_repeated", number=candidate.number, attempt=attempt, problem=str(problem))
+            if attempt % COMMITS_PER_WARNING == 0:
+                _log.warning("commit_repeated", number=candidate.number, attempt=attempt, problem=str(problem))
         metrics.PHASE.labels(phase="commit").observe(time.perf_counter() - began)
         body = self._blocks.get(candidate.hash)
         assert body is not None, "a committed block was executed here"

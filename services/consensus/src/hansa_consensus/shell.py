@@ -298,9 +298,9 @@ class Shell:
         if refused is None:
             self.feed(on.BlockExecuted(self.now_ms(), block_hash))
         else:
-            _log.warning(
-                "block_refused", number=effect.candidate.number, reason=refused.reason, fault=refused.fault.value
-            )
+            # Our own trouble is told where it is found (executor_failed); the engine tries again.
+            tell = _log.debug if refused.fault is on.Fault.OURS else _log.warning
+            tell("block_refused", number=effect.candidate.number, reason=refused.reason, fault=refused.fault.value)
             self.feed(on.BlockRefused(self.now_ms(), block_hash, refused.reason, refused.fault))
 
     async def _commit_block(self, effect: do.CommitBlock) -> None:

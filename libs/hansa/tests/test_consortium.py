@@ -16,7 +16,7 @@ from hansa.consortium.processes import plan, stop
 from hansa.consortium.readiness import last_words
 from hansa.consortium.status import read_status
 from hansa.keys import check_against, load_member_keys
-from hansa.service import START_ORDER
+from hansa.names import START_ORDER
 
 
 @pytest.fixture

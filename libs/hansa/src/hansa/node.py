@@ -20,11 +20,9 @@ import uvloop
 from hansa.chainspec import ChainSpec, ChainSpecInvalid, check_profile, load_chain_spec
 from hansa.config import Settings, SettingsInvalid, load_settings
 from hansa.keys import KeysInvalid
-from hansa.service import START_ORDER, ServiceUnknown, StartRefused, run_services
+from hansa.names import EXIT_REFUSED, START_ORDER
+from hansa.service import ServiceUnknown, StartRefused, run_services
 from hansa.telemetry import setup_logging
-
-EXIT_REFUSED: Final = 78
-"""Exit status when a start is refused: nothing will change until somebody does something (EX_CONFIG)."""
 
 MARKER: Final = "chain.json"
 """File in a data folder that says whose data it is."""

@@ -17,15 +17,12 @@ import structlog
 
 from hansa.chainspec import ChainSpec
 from hansa.config import Settings
+from hansa.names import EXIT_FAILED as EXIT_FAILED
+from hansa.names import START_ORDER as START_ORDER
 from hansa.rpc import PortTaken
 
 if TYPE_CHECKING:
     from hansa.telemetry import MetricsServer
-
-START_ORDER = ("statedb", "executor", "p2p", "consensus", "api")
-
-EXIT_FAILED = 70
-"""Exit status when a service failed while running (EX_SOFTWARE)."""
 
 STOP_SECONDS_MAX = 10
 """A service that has not stopped after this long is left to the end of the process."""

@@ -15,7 +15,7 @@ from hansa.chainspec.load import (
 )
 from hansa.chainspec.model import chain_spec_schema
 from hansa.chainspec.new import GenesisChoices, new_chain_spec
-from hansa.chainspec.test_accounts import TEST_ADDRESSES, TEST_BALANCE_WEI, TEST_KEYS
+from hansa.test_accounts import TEST_ADDRESSES, TEST_BALANCE_WEI, TEST_KEYS
 
 __all__ = [
     "TEST_ADDRESSES",

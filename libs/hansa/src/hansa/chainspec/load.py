@@ -16,7 +16,7 @@ from hansa.chainspec.commitment import commitment, transitions_digest
 from hansa.chainspec.errors import ChainSpecInvalid
 from hansa.chainspec.model import GenesisFile, HansaPart, ValidatorPart, parse_file
 from hansa.chainspec.system_contracts import REQUIRED, system_contracts
-from hansa.chainspec.test_accounts import TEST_ADDRESSES
+from hansa.test_accounts import TEST_ADDRESSES
 
 FILE_BYTES_MAX: Final = 256 << 20
 """Largest chain spec: genesis files of public networks with large allocations stay below."""

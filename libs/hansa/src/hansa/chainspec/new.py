@@ -8,7 +8,7 @@ from typing import Any, Final
 from hansa.chainspec.commitment import commitment
 from hansa.chainspec.load import ChainSpec, Validator, parse_chain_spec
 from hansa.chainspec.system_contracts import system_contracts
-from hansa.chainspec.test_accounts import TEST_ADDRESSES, TEST_BALANCE_WEI
+from hansa.test_accounts import TEST_ADDRESSES, TEST_BALANCE_WEI
 
 INITIAL_BASE_FEE_WEI: Final = 1_000_000_000
 """Base fee of block 0 on a chain with EIP-1559 fees."""

@@ -13,8 +13,8 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file
 @app.command()
 def node(config: ConfigFile = None) -> None:
     """Run all services of a member in this process until it is told to end."""
+    from hansa.names import START_ORDER
     from hansa.node import run
-    from hansa.service import START_ORDER
 
     raise typer.Exit(run(config, START_ORDER))
 
@@ -25,8 +25,8 @@ def service(
 ) -> None:
     """Run one service of a member in this process until it is told to end."""
     from hansa.cli.output import usage
+    from hansa.names import START_ORDER
     from hansa.node import run
-    from hansa.service import START_ORDER
 
     if name not in START_ORDER:
         raise usage(f"there is no service {name!r}; there are: {', '.join(START_ORDER)}")

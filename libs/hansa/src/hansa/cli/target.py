@@ -44,7 +44,7 @@ def secret_key(private_key: str | None, keystore: Path | None, password_file: Pa
     if text is None:
         raise usage("who signs? --from 0..9 (test account), --private-key, --keystore FILE, or HANSA_PRIVATE_KEY")
     if text.isdigit() and len(text) == 1:
-        from hansa.chainspec.test_accounts import TEST_KEYS
+        from hansa.test_accounts import TEST_KEYS
 
         if chain_id == 1:
             raise usage("test accounts are for test chains: everybody knows their keys")
@@ -78,7 +78,7 @@ def _from_keystore(path: Path, password_file: Path | None) -> bytes:
 def address(text: str) -> str:
     """A checked address: 0x and 40 hex digits, or 0..9 for a test account."""
     if text.isdigit() and len(text) == 1:
-        from hansa.chainspec.test_accounts import TEST_ADDRESSES
+        from hansa.test_accounts import TEST_ADDRESSES
 
         return "0x" + TEST_ADDRESSES[int(text)].hex()
     digits = text.removeprefix("0x")

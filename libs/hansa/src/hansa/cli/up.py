@@ -67,8 +67,8 @@ def start_consortium(data: Path, options: Options, deadline: float) -> None:
         _done("members running", f"{len(heads)}/{len(shape.members)}")
         first = readiness.first_transaction(folder, shape, deadline)
     except ConsortiumError:
-        # Members without a single block are of no use to anybody; those of an older chain may be.
-        if not running and not any(heads.values()):
+        # Members without a single block are of no use to anybody; those of an older chain are.
+        if not resumed and not any(heads.values()):
             stop(folder)
         raise
     word = "next block" if max(heads.values()) else "first block"

@@ -8,14 +8,12 @@ from typing import Any, Final
 
 from hansa.chainspec import GenesisChoices, new_chain_spec
 from hansa.consortium.errors import ConsortiumError
-from hansa.consortium.folder import ConsortiumFolder, Shape
+from hansa.consortium.folder import HOST, ConsortiumFolder, Shape
 from hansa.consortium.ports import EXECUTORS_MAX, Replaced, free_ports, wanted_ports
 from hansa.keys import new_member_keys, validator_of
 
 MEMBERS_MAX: Final = 64
 """Members of one host: each is at least one process of over 100 MB."""
-
-HOST: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ from hansa.supervise.plan import Folder as RunFolder
 
 DEFAULT: Final = Path(".hansa/local")
 
+HOST: Final = "127.0.0.1"
+"""Where all members of a local consortium listen."""
+
 VERSION: Final = 1
 """Layout of the folder; a newer one is refused."""
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from hansa.consortium.errors import ConsortiumError
 from hansa.consortium.folder import ConsortiumFolder, Shape
-from hansa.service import START_ORDER
+from hansa.names import START_ORDER
 from hansa.supervise.plan import Process, State, is_supervised, read_state, write_plan
 from hansa.supervise.supervisor import STOP_SECONDS_MAX
 

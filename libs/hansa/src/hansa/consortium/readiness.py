@@ -9,13 +9,14 @@ from typing import Any, Final
 import hansa_kernel
 import orjson
 
-from hansa.chainspec import TEST_ADDRESSES, TEST_KEYS
 from hansa.consortium.errors import ConsortiumError
 from hansa.consortium.folder import ConsortiumFolder, Shape
 from hansa.consortium.status import rpc_url
 from hansa.jsonrpc import NodeUnreachable, RpcClient, RpcError
+from hansa.names import EXIT_REFUSED
 from hansa.packing import pack, unpack
 from hansa.supervise.plan import read_state
+from hansa.test_accounts import TEST_ADDRESSES, TEST_KEYS
 
 POLL_SECONDS: Final = 0.05
 """Pause between two questions: short beside the block time, long beside a call."""
@@ -24,6 +25,9 @@ TAIL_BYTES_MAX: Final = 64 << 10
 """How far back in a log the last words are looked for."""
 
 TRANSFER_GAS: Final = 21_000
+
+REFUSALS_MIN: Final = 3
+"""Refused starts after which it is given up: the first may meet a port or lock that is just being let go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,9 @@ def wait_for_members(
                 last[name] = str(error)
         if len(heads) == len(clients):
             break
-        if time.monotonic() > deadline:
-            away = next(name for name in shape.members if name not in heads)
+        refused = [name for name in shape.members if name not in heads and _is_refused(folder, name)]
+        if refused or time.monotonic() > deadline:
+            away = next(iter(refused or (name for name in shape.members if name not in heads)))
             raise ConsortiumError(f"{away} is not up: {last.get(away)}\n{explain(folder, away)}", remedy(folder, away))
         time.sleep(POLL_SECONDS)
     for client in clients.values():
@@ -173,6 +178,16 @@ def _pretty(line: str) -> str:
 def remedy(folder: ConsortiumFolder, member: str) -> str:
     """What to do about a member that is not up."""
     return f"hansa logs {member} --data {folder.root} shows all; hansa down --wipe --data {folder.root} starts over"
+
+
+def _is_refused(folder: ConsortiumFolder, member: str) -> bool:
+    """Whether one of a member's processes has been refused its start repeatedly: waiting will not help."""
+    state = read_state(folder.run)
+    return state is not None and any(
+        entry.restarts >= REFUSALS_MIN and entry.last_exit == EXIT_REFUSED
+        for name, entry in state.processes.items()
+        if name == member or name.startswith(f"{member}-")
+    )
 
 
 def _worst(folder: ConsortiumFolder, shape: Shape) -> str:

@@ -4,11 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hansa.chainspec.test_accounts import TEST_KEYS
-from hansa.consortium.create import HOST
-from hansa.consortium.folder import ConsortiumFolder, Shape
+from hansa.consortium.folder import HOST, ConsortiumFolder, Shape
 from hansa.jsonrpc import NodeUnreachable, RpcClient, RpcError
 from hansa.supervise.plan import State, read_state
+from hansa.test_accounts import TEST_KEYS
 
 ANSWER_SECONDS_MAX: Final = 2.0
 """A member that has not answered after this long counts as away."""

@@ -65,6 +65,11 @@ class ConsensusStub:
                 request_serializer=hansa_dot_v1_dot_consensus__pb2.GetMostRecentRequest.SerializeToString,
                 response_deserializer=hansa_dot_v1_dot_consensus__pb2.GetMostRecentResponse.FromString,
                 _registered_method=True)
+        self.ReleaseVoting = channel.unary_unary(
+                '/hansa.v1.Consensus/ReleaseVoting',
+                request_serializer=hansa_dot_v1_dot_consensus__pb2.ReleaseVotingRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_consensus__pb2.ReleaseVotingResponse.FromString,
+                _registered_method=True)
 
 
 class ConsensusServicer:
@@ -114,6 +119,15 @@ class ConsensusServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseVoting(self, request, context):
+        """The operator vouches that no other log with votes by this member's key exists: end observe mode (rule K4). Needed
+        when so many members lost their logs that no quorum votes. Nothing when the member votes already. UNAVAILABLE while
+        starting.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsensusServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +160,11 @@ def add_ConsensusServicer_to_server(servicer, server):
                     servicer.GetMostRecent,
                     request_deserializer=hansa_dot_v1_dot_consensus__pb2.GetMostRecentRequest.FromString,
                     response_serializer=hansa_dot_v1_dot_consensus__pb2.GetMostRecentResponse.SerializeToString,
+            ),
+            'ReleaseVoting': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseVoting,
+                    request_deserializer=hansa_dot_v1_dot_consensus__pb2.ReleaseVotingRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_consensus__pb2.ReleaseVotingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -311,6 +330,33 @@ class Consensus:
             '/hansa.v1.Consensus/GetMostRecent',
             hansa_dot_v1_dot_consensus__pb2.GetMostRecentRequest.SerializeToString,
             hansa_dot_v1_dot_consensus__pb2.GetMostRecentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseVoting(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hansa.v1.Consensus/ReleaseVoting',
+            hansa_dot_v1_dot_consensus__pb2.ReleaseVotingRequest.SerializeToString,
+            hansa_dot_v1_dot_consensus__pb2.ReleaseVotingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hansa.packing import unpack
-from hansa.v1 import statedb_pb2, wire_pb2
+from hansa.v1 import consensus_pb2, statedb_pb2, wire_pb2
 from members import Member, consortium, start_all, stop_all, transfers
 
 
@@ -239,3 +239,22 @@ async def test_member_that_talks_nonsense_is_scored_and_nobody_else_notices(tmp_
         response = await members[0].submit(transfers(members[0].chain, sender=0, first_nonce=0, count=5))
         for member in members[:3]:
             await member.until_committed(response.hashes)
+
+
+async def test_consortium_that_lost_half_of_its_vote_logs_goes_on_when_operators_release_them(tmp_path: Path) -> None:
+    async with running(tmp_path, 4, engine="pbft", empty_block_time="1s") as members:
+        for member in members:
+            await member.until_head(2)
+        await asyncio.gather(*(member.stop() for member in members))
+        for member in members[2:]:
+            shutil.rmtree(member.folder / "consensus" / "votes")
+        await start_all(members)
+        async with asyncio.timeout(20):
+            while (await members[2].status()).waiting_for != "waiting for heights to observe":  # noqa: ASYNC110 - theirs
+                await asyncio.sleep(0.05)
+        height = await same_chain(members)
+        for member in members[2:]:
+            await member.consensus.ReleaseVoting(consensus_pb2.ReleaseVotingRequest())
+        for member in members:
+            await member.until_head(height + 2)
+        await same_chain(members)

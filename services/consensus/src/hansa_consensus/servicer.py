@@ -187,6 +187,15 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServicer):
         _, shell = await self._ready(context)
         return consensus_pb2.GetMostRecentResponse(number=shell.status.head, hash=shell.status.head_hash)
 
+    async def ReleaseVoting(
+        self, request: consensus_pb2.ReleaseVotingRequest, context: Any
+    ) -> consensus_pb2.ReleaseVotingResponse:
+        """The operator ends observe mode."""
+        _, shell = await self._ready(context)
+        _log.warning("voting_released_by_operator", mode=shell.status.mode.value)
+        shell.release_voting()
+        return consensus_pb2.ReleaseVotingResponse()
+
 
 def _raw(pool: PoolKeeper, hashes: bytes) -> bytes:
     batch, missing = pool.pool.get(hashes)

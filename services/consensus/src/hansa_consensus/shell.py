@@ -101,6 +101,10 @@ class Shell:
             self._pending_fed = pending
             self.feed(on.PoolChanged(self.now_ms(), pending))
 
+    def release_voting(self) -> None:
+        """The operator vouches for our vote log."""
+        self.feed(on.VotingReleased(self.now_ms()))
+
     def peer_changed(self, member: int, *, up: bool) -> None:
         """A member can be reached (again), or not any more."""
         if up:

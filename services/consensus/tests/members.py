@@ -183,7 +183,7 @@ async def stop_all(members: list[Member]) -> None:
             await member.stop()
 
 
-def transfers(chain: ChainSpec, *, sender: int, first_nonce: int, count: int) -> bytes:
+def transfers(chain: ChainSpec, *, sender: int, first_nonce: int, count: int, max_fee_wei: int = 0) -> bytes:
     """Packed transfers of one wei from a test account."""
     return hansa_kernel.sign_transactions(
         chain_id=chain.chain_id,
@@ -193,7 +193,7 @@ def transfers(chain: ChainSpec, *, sender: int, first_nonce: int, count: int) ->
         values_wei=(1).to_bytes(32, "big") * count,
         data=bytes(4 * count),
         gas_limit=21_000,
-        max_fee_per_gas=0,
+        max_fee_per_gas=max_fee_wei,
         max_priority_fee_per_gas=0,
     )
 

@@ -258,3 +258,16 @@ async def test_consortium_that_lost_half_of_its_vote_logs_goes_on_when_operators
         for member in members:
             await member.until_head(height + 2)
         await same_chain(members)
+
+
+async def test_transactions_below_the_base_fee_make_no_storm_of_empty_blocks(tmp_path: Path) -> None:
+    async with running(tmp_path, 1, engine="poa", empty_block_time=0, zero_base_fee=False) as (member,):
+        low = await member.submit(transfers(member.chain, sender=0, first_nonce=0, count=3, max_fee_wei=1))
+        assert [refusal.refusal.code for refusal in low.refusals] in ([], ["fee_cap_too_low"] * 3)
+        await asyncio.sleep(1.5)  # seven block times: nothing to wait for, nothing shall happen
+        assert await member.head() <= 1
+        good = transfers(member.chain, sender=1, first_nonce=0, count=2, max_fee_wei=10**10)
+        response = await member.submit(good)
+        assert not response.refusals
+        await member.until_committed(response.hashes)
+        assert await member.head() <= 3

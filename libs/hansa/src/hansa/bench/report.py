@@ -22,7 +22,7 @@ def summary(result: Result) -> dict[str, Any]:
     wire = sum(
         value
         for name, value in rises.items()
-        if name.startswith("hansa_p2p_bytes_total") and 'direction="sent"' in name
+        if name.startswith("hansa_p2p_bytes_total") and 'direction="out"' in name
     )
     disk = result.measured.disk_end - result.measured.disk_begin
     blocks = [block for block in result.watcher.blocks if block.ours] if result.watcher else []

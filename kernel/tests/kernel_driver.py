@@ -36,7 +36,17 @@ def unpacked(data: bytes) -> list[bytes]:
 
 def genesis(alloc: dict[str, dict[str, object]], *, zero_base_fee: bool = True) -> bytes:
     """A Hansa chain spec with every fork up to Osaka from block 0 and the system contracts."""
-    forks = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul", "berlin"]
+    forks = [
+        "homestead",
+        "eip150",
+        "eip155",
+        "eip158",
+        "byzantium",
+        "constantinople",
+        "petersburg",
+        "istanbul",
+        "berlin",
+    ]
     config: dict[str, object] = {f"{name}Block": 0 for name in [*forks, "london"]}
     config |= {f"{name}Time": 0 for name in ["shanghai", "cancun", "prague", "osaka"]}
     config |= {"chainId": 4242, "terminalTotalDifficulty": 0, "hansa": {"fees": {"zeroBaseFee": zero_base_fee}}}

@@ -1,56 +1,19 @@
 //! The public state tests of the newest fork, from the shared test data.
 //!
-//! `HANSA_VECTORS` names the folder with `state-tests-eest.tar.xz` (default `../shared/vectors` beside the repository).
-//! Without it the test says that it is skipped and passes.
+//! Without the data (`vectors`) the test says that it is skipped and passes.
+
+mod vectors;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 
 use hansa_kernel::conformance::statetest::state_test;
 use rayon::prelude::*;
 
-const ARCHIVE: &str = "state-tests-eest";
-
-/// The unpacked archive, or None without test data. Unpacked once per archive into the temporary folder.
-fn unpacked() -> Option<PathBuf> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-    let vectors = std::env::var_os("HANSA_VECTORS").map_or_else(|| repository.join("../shared/vectors"), PathBuf::from);
-    let archive = vectors.join(format!("{ARCHIVE}.tar.xz"));
-    let size = fs::metadata(&archive).ok()?.len();
-    let target = std::env::temp_dir().join(format!("hansa-vectors-{ARCHIVE}-{size}"));
-    if !target.join("done").exists() {
-        let partial = std::env::temp_dir().join(format!("hansa-vectors-{ARCHIVE}-{size}-{}", std::process::id()));
-        fs::create_dir_all(&partial).expect("temporary folder");
-        let status = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(&partial).status().expect("tar runs");
-        assert!(status.success(), "tar could not unpack {}", archive.display());
-        fs::write(partial.join("done"), "").expect("temporary folder");
-        if fs::rename(&partial, &target).is_err() {
-            // Another run was faster.
-            fs::remove_dir_all(&partial).expect("temporary folder");
-        }
-    }
-    Some(target.join(ARCHIVE))
-}
-
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("unpacked folder").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "json") {
-            found.push(path);
-        }
-    }
-}
-
 /// (run, passed, names of the first failures) of one fork.
 fn run(fork: &str) -> Option<(usize, usize, Vec<String>)> {
-    let mut paths = Vec::new();
-    files(&unpacked()?, &mut paths);
-    paths.sort();
+    let paths = vectors::json_files("state-tests-eest")?;
     let failures = Mutex::new(BTreeMap::new());
     let (run, passed) = paths
         .par_iter()
@@ -71,7 +34,6 @@ fn run(fork: &str) -> Option<(usize, usize, Vec<String>)> {
 #[test]
 fn state_tests_of_the_newest_fork_end_in_their_roots() {
     let Some((run, passed, failures)) = run("Osaka") else {
-        println!("skipped: no {ARCHIVE}.tar.xz in HANSA_VECTORS or ../shared/vectors");
         return;
     };
     println!("Osaka: {passed} of {run} state tests passed");

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import hansa_kernel as k
 import pytest
-
 from kernel_driver import State, env, genesis, packed, unpacked
 
 KEYS = b"".join((index + 1).to_bytes(32, "big") for index in range(20))
@@ -14,7 +13,7 @@ SENDERS = [k.address_of_secret_keys(KEYS)[i : i + 20] for i in range(0, 400, 20)
 RICH = {sender.hex(): {"balance": hex(10**21)} for sender in SENDERS}
 # A token in a few instructions: balances[caller] -= 1, balances[calldata[0]] += 1, one event.
 # if balance[caller] == 0 revert.
-TOKEN_CODE = bytes.fromhex("335480" "15601e57" "600190033355" "5f358054600101" "9055" "5f3560015f5fa2" "00" "5b5f5ffd")
+TOKEN_CODE = bytes.fromhex("33548015601e576001900333555f35805460010190555f3560015f5fa2005b5f5ffd")
 TOKEN = b"\x70" * 20
 
 

@@ -122,6 +122,8 @@ def test_state_and_block_overrides_apply_to_the_call_alone(world: tuple[k.Spec, 
         {"gas_price": 1, "max_fee_per_gas": 1},
         {"authorizations": b"\xff"},
         {"value_wei": 2**256},
+        {"value_wei": -1},
+        {"gas_price": 2**128},
     ],
 )
 def test_malformed_parameters_are_input_errors(world: tuple[k.Spec, State], options: dict[str, object]) -> None:

@@ -27,9 +27,13 @@ def parameters_of(node: ast.FunctionDef) -> list[tuple[str, str, bool]]:
 
 def parameters_in(function: object) -> list[tuple[str, str, bool]]:
     """The same of a function of the binary."""
-    kinds = {inspect.Parameter.KEYWORD_ONLY: "keyword"}
+    keyword = inspect.Parameter.KEYWORD_ONLY
     return [
-        (parameter.name, kinds.get(parameter.kind, "positional"), parameter.default is not inspect.Parameter.empty)
+        (
+            parameter.name,
+            "keyword" if parameter.kind is keyword else "positional",
+            parameter.default is not inspect.Parameter.empty,
+        )
         for parameter in inspect.signature(function).parameters.values()  # type: ignore[arg-type]
         if parameter.name not in {"self", "cls"}
     ]
@@ -41,14 +45,14 @@ def decorators(node: ast.FunctionDef) -> set[str]:
 
 FUNCTIONS = [node for node in STUB.body if isinstance(node, ast.FunctionDef)]
 CLASSES = [node for node in STUB.body if isinstance(node, ast.ClassDef)]
-CONSTANTS = [node.target.id for node in STUB.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
-METHODS = [
-    (owner.name, node) for owner in CLASSES for node in owner.body if isinstance(node, ast.FunctionDef)
+CONSTANTS = [
+    node.target.id for node in STUB.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
 ]
+METHODS = [(owner.name, node) for owner in CLASSES for node in owner.body if isinstance(node, ast.FunctionDef)]
 
 
 def test_the_binary_has_exactly_the_names_of_the_stub() -> None:
-    promised = {node.name for node in [*FUNCTIONS, *CLASSES]} | set(CONSTANTS)
+    promised = {node.name for node in FUNCTIONS} | {node.name for node in CLASSES} | set(CONSTANTS)
     present = {name for name in vars(binary) if not name.startswith("_")}
     assert present - promised == set()
     assert promised - present == set()
@@ -76,7 +80,9 @@ def test_a_method_takes_the_parameters_of_the_stub(owner: str, node: ast.Functio
 @pytest.mark.parametrize("node", CLASSES, ids=lambda node: node.name)
 def test_a_class_has_the_attributes_of_the_stub(node: ast.ClassDef) -> None:
     found = getattr(binary, node.name)
-    promised = {item.target.id for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)}
+    promised = {
+        item.target.id for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    }
     if issubclass(found, BaseException):
         return
     methods = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}

@@ -10,7 +10,9 @@ mod tx_env;
 mod tests;
 
 pub use cancel::CancelFlag;
-pub use set_up::{Evm, Outcome, Purpose, build, cfg_of, run_exact, run_guessing, run_system, set_blob_base_fee,
-    state_of, undefined_opcode};
+pub use set_up::{
+    Evm, Outcome, Purpose, build, cfg_of, run_exact, run_guessing, run_system, set_blob_base_fee, state_of,
+    undefined_opcode,
+};
 pub use text::{halt_text, invalid_call_text, invalid_transaction};
 pub use tx_env::{authorities, recovered_authorizations, target, tx_env};

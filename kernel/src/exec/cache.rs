@@ -332,3 +332,111 @@ impl CacheView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::write_set::AccountWrite;
+    use alloy_primitives::KECCAK256_EMPTY;
+
+    const A: Address = Address::repeat_byte(0xa);
+
+    fn hash(number: u8) -> B256 {
+        B256::repeat_byte(number)
+    }
+
+    fn record(nonce: u64) -> Record {
+        Record { nonce, balance: U256::ZERO, storage_root: B256::ZERO, code_hash: KECCAK256_EMPTY }
+    }
+
+    fn writes(nonce: u64, wiped: bool, slots: Vec<(U256, U256)>) -> WriteSet {
+        WriteSet {
+            accounts: vec![AccountWrite {
+                address: A,
+                deleted: false,
+                wiped,
+                nonce,
+                balance: U256::ZERO,
+                code_hash: KECCAK256_EMPTY,
+                code: None,
+                slots,
+            }],
+        }
+    }
+
+    fn keep(view: &CacheView, nonce: u64, slot: u64, value: u64) {
+        view.keep(
+            [(A, Some(record(nonce)))].into_iter(),
+            [((A, U256::from(slot)), U256::from(value))].into_iter(),
+            std::iter::empty(),
+        );
+    }
+
+    fn nonce(cache: &StateCache, at: B256) -> Option<u64> {
+        cache.view(at)?.account(A)?.map(|record| record.nonce)
+    }
+
+    #[test]
+    fn a_staged_block_is_seen_by_its_children_alone() {
+        let cache = StateCache::new(100, 8);
+        cache.reset(hash(0));
+        cache.stage(hash(0), hash(1), &writes(1, false, vec![]));
+        cache.stage(hash(1), hash(2), &writes(2, false, vec![]));
+        cache.stage(hash(0), hash(3), &writes(3, false, vec![]));
+        assert_eq!([1, 2, 3].map(|block| nonce(&cache, hash(block))), [Some(1), Some(2), Some(3)]);
+        assert_eq!(nonce(&cache, hash(0)), None);
+        assert!(cache.commit(hash(1)));
+        assert_eq!(nonce(&cache, hash(1)), Some(1));
+        assert!(cache.holds(hash(2)) && !cache.holds(hash(3)) && !cache.holds(hash(0)));
+        assert!(!cache.commit(hash(3)));
+    }
+
+    #[test]
+    fn a_wiped_account_has_no_old_slots_staged_and_committed() {
+        let cache = StateCache::new(100, 8);
+        cache.reset(hash(0));
+        keep(&cache.view(hash(0)).expect("head"), 1, 5, 55);
+        cache.stage(hash(0), hash(1), &writes(1, true, vec![(U256::from(6), U256::from(66))]));
+        for _ in 0..2 {
+            let view = cache.view(hash(1)).expect("held");
+            assert_eq!(view.slot(A, U256::from(6)), Some(U256::from(66)));
+            assert_ne!(view.slot(A, U256::from(5)), Some(U256::from(55)));
+            assert!(cache.commit(hash(1)));
+        }
+    }
+
+    #[test]
+    fn a_view_that_the_head_has_left_neither_reads_nor_keeps() {
+        let cache = StateCache::new(100, 8);
+        cache.reset(hash(0));
+        let old = cache.view(hash(0)).expect("head");
+        keep(&old, 1, 5, 55);
+        cache.stage(hash(0), hash(1), &writes(2, false, vec![(U256::from(5), U256::from(56))]));
+        let child = cache.view(hash(1)).expect("staged");
+        assert!(cache.commit(hash(1)));
+        assert_eq!(old.account(A), None);
+        keep(&old, 1, 5, 55);
+        assert_eq!(child.slot(A, U256::from(5)), Some(U256::from(56)));
+        assert_eq!(cache.view(hash(1)).expect("head").slot(A, U256::from(5)), Some(U256::from(56)));
+        assert_eq!(child.account(A), Some(Some(record(2))));
+    }
+
+    #[test]
+    fn memory_stays_bounded() {
+        let cache = StateCache::new(100, 2);
+        cache.reset(hash(0));
+        let view = cache.view(hash(0)).expect("head");
+        for slot in 0..10_000 {
+            keep(&view, 1, slot, slot);
+        }
+        for block in 1..100 {
+            cache.stage(hash(0), hash(block), &writes(1, false, vec![]));
+        }
+        let inner = cache.lock();
+        assert!(inner.slots.young.len() + inner.slots.old.len() <= 50);
+        assert_eq!(inner.overlays.len(), 2);
+        drop(inner);
+        assert_eq!(view.slot(A, U256::from(9_999)), Some(U256::from(9_999)));
+        assert_eq!(view.account(A), Some(Some(record(1))));
+    }
+}

@@ -53,18 +53,12 @@ pub fn light<R>(work: impl FnOnce() -> R) -> PyResult<R> {
 }
 
 /// `heavy` for work that can refuse its input.
-pub fn heavy_checked<R: Send>(
-    py: Python<'_>,
-    work: impl FnOnce() -> Result<R, InputError> + Send,
-) -> PyResult<R> {
+pub fn heavy_checked<R: Send>(py: Python<'_>, work: impl FnOnce() -> Result<R, InputError> + Send) -> PyResult<R> {
     heavy(py, work)?.map_err(|error| input_error(py, &error))
 }
 
 /// Run `work` on the calling thread without the interpreter lock, for short work that may wait for another thread.
-pub fn detached_checked<R: Send>(
-    py: Python<'_>,
-    work: impl FnOnce() -> Result<R, InputError> + Send,
-) -> PyResult<R> {
+pub fn detached_checked<R: Send>(py: Python<'_>, work: impl FnOnce() -> Result<R, InputError> + Send) -> PyResult<R> {
     py.detach(|| catch_unwind(AssertUnwindSafe(work)))
         .map_err(|panic| KernelBug::new_err(panic_text(&*panic)))?
         .map_err(|error| input_error(py, &error))

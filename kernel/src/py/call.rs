@@ -11,7 +11,7 @@ use pyo3::types::PyBytes;
 
 use super::base::{alone, input_error, light_checked};
 use super::exec::{PyNeed, PyProgress, PyStateCache, PyValues, cache_view, locked};
-use super::header::{PyBlockEnv, u256_of};
+use super::header::{PyBlockEnv, u128_of, u256_of};
 use super::spec::PySpec;
 use crate::evm::CancelFlag;
 use crate::exec::call_job::{CallError, CallJob, CallRequest, CallResult, CallStep};
@@ -87,9 +87,9 @@ impl PyCallJob {
         sender: &[u8],
         to: Option<&[u8]>,
         gas: u64,
-        gas_price: Option<u128>,
-        max_fee_per_gas: Option<u128>,
-        max_priority_fee_per_gas: Option<u128>,
+        gas_price: Option<&Bound<'_, PyAny>>,
+        max_fee_per_gas: Option<&Bound<'_, PyAny>>,
+        max_priority_fee_per_gas: Option<&Bound<'_, PyAny>>,
         value_wei: Option<&Bound<'_, PyAny>>,
         data: Option<&[u8]>,
         nonce: Option<u64>,
@@ -102,6 +102,11 @@ impl PyCallJob {
         estimate: bool,
     ) -> PyResult<Self> {
         let value = value_wei.map(|value| u256_of("value_wei", value)).transpose()?.unwrap_or_default();
+        let price =
+            |field: &str, value: Option<&Bound<'_, PyAny>>| value.map(|value| u128_of(field, value)).transpose();
+        let gas_price = price("gas_price", gas_price)?;
+        let max_fee_per_gas = price("max_fee_per_gas", max_fee_per_gas)?;
+        let max_priority_fee_per_gas = price("max_priority_fee_per_gas", max_priority_fee_per_gas)?;
         let cancel = CancelFlag::default();
         let job = light_checked(py, || {
             let mut items = Vec::new();

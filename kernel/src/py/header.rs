@@ -23,6 +23,13 @@ pub fn u256_of(field: &str, value: &Bound<'_, PyAny>) -> PyResult<U256> {
     Ok(U256::from_be_slice(bytes.cast::<PyBytes>()?.as_bytes()))
 }
 
+/// Python's int as a 128-bit number (prices, wei); `KernelInputError` naming `field` when it does not fit.
+pub fn u128_of(field: &str, value: &Bound<'_, PyAny>) -> PyResult<u128> {
+    let wide = u256_of(field, value)?;
+    u128::try_from(wide)
+        .map_err(|_| input_error(value.py(), &InputError::new(field, "an integer from 0 to 2^128 - 1", wide)))
+}
+
 /// A decoded header.
 #[pyclass(frozen, name = "Header", module = "hansa_kernel")]
 pub struct PyHeader(Header);

@@ -8,7 +8,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, address};
 use revm::primitives::hardfork::SpecId;
 use serde_json::{Map, Value};
 
@@ -27,6 +27,8 @@ pub const CONTRACT_SIZE_LIMIT_MAX: usize = 1 << 20;
 pub const INITIAL_BASE_FEE: u64 = 1_000_000_000;
 /// Most gas of one transaction from Osaka on (EIP-7825).
 pub const TX_GAS_LIMIT_CAP: u64 = 16_777_216;
+/// Deposit contract that the public tests log to (EIP-6110).
+const MAINNET_DEPOSIT_CONTRACT: Address = address!("00000000219ab540356cBB839Cbe05303d7705Fa");
 /// EIP-1559: gas target = limit div this; largest change of the base fee = 1 / denominator.
 const ELASTICITY: u64 = 2;
 const BASE_FEE_CHANGE_DENOMINATOR: u64 = 8;
@@ -98,8 +100,8 @@ impl Spec {
     /// # Errors
     /// Names the key that is malformed or contradicts another.
     pub fn parse(bytes: &[u8]) -> InputResult<Self> {
-        let value: Value = serde_json::from_slice(bytes)
-            .map_err(|error| InputError::new("chain_spec", "JSON", error))?;
+        let value: Value =
+            serde_json::from_slice(bytes).map_err(|error| InputError::new("chain_spec", "JSON", error))?;
         let root = json::object("chain_spec", &value)?;
         let config = json::object("config", json::member(root, "config").unwrap_or(&Value::Null))?;
         let chain_id = json::member(config, "chainId")
@@ -132,9 +134,8 @@ impl Spec {
     /// Every fork up to `fork` from block 0 on, chain id 1: for the public tests.
     #[must_use]
     pub fn of_fork(fork: Fork, chain_id: u64) -> Self {
-        let started = |list: &[(&str, Fork)]| {
-            list.iter().filter(|(_, f)| *f <= fork).map(|(_, f)| (0, *f)).collect::<Vec<_>>()
-        };
+        let started =
+            |list: &[(&str, Fork)]| list.iter().filter(|(_, f)| *f <= fork).map(|(_, f)| (0, *f)).collect::<Vec<_>>();
         let mut by_number = started(&BY_NUMBER);
         if fork >= Fork::Paris {
             by_number.push((0, Fork::Paris));
@@ -153,7 +154,7 @@ impl Spec {
             zero_base_fee: false,
             max_code_size: MAX_CODE_SIZE,
             hansa: false,
-            deposit_contract: None,
+            deposit_contract: Some(MAINNET_DEPOSIT_CONTRACT),
             genesis: Genesis::default(),
         }))
     }
@@ -330,7 +331,11 @@ fn blob_schedule(config: &Map<String, Value>) -> InputResult<Vec<(u64, BlobRules
                         .ok_or_else(|| InputError::new(format!("{field}.{key}"), "a number", "nothing"))
                         .and_then(|value| json::u64(&format!("{field}.{key}"), value))
                 };
-                BlobRules { target: number("target")?, max: number("max")?, update_fraction: number("baseFeeUpdateFraction")? }
+                BlobRules {
+                    target: number("target")?,
+                    max: number("max")?,
+                    update_fraction: number("baseFeeUpdateFraction")?,
+                }
             }
             None => defaults,
         };
@@ -358,8 +363,7 @@ fn max_code_size(config: &Map<String, Value>) -> InputResult<usize> {
     let Some(limit) = activation(config, "contractSizeLimit")? else {
         return Ok(MAX_CODE_SIZE);
     };
-    usize::try_from(limit)
-        .ok()
-        .filter(|limit| (1..=CONTRACT_SIZE_LIMIT_MAX).contains(limit))
-        .ok_or_else(|| InputError::new("config.contractSizeLimit", format!("1 to {CONTRACT_SIZE_LIMIT_MAX} bytes"), limit))
+    usize::try_from(limit).ok().filter(|limit| (1..=CONTRACT_SIZE_LIMIT_MAX).contains(limit)).ok_or_else(|| {
+        InputError::new("config.contractSizeLimit", format!("1 to {CONTRACT_SIZE_LIMIT_MAX} bytes"), limit)
+    })
 }

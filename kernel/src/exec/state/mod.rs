@@ -1,20 +1,20 @@
 //! The state as one job sees it: answers and cached values of the parent block under what the job has executed so far.
 //! It is the database that revm reads, and it records what it lacks.
 
-use std::collections::BTreeMap;
+mod database;
+mod results;
 
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
-use alloy_primitives::map::{AddressMap, B256Map, B256Set, HashMap, U256Map};
+use alloy_primitives::map::{AddressMap, B256Map, HashMap, U256Map};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use revm::bytecode::Bytecode;
 use revm::database_interface::DBErrorMarker;
 use revm::primitives::hardfork::SpecId;
-use revm::state::{AccountInfo, EvmState};
+use revm::state::EvmState;
 use thiserror::Error;
 
 use super::cache::CacheView;
 use super::need::{Keys, Record, Values};
-use super::write_set::{AccountWrite, WriteSet};
 
 /// New keys that one guessed run of a transaction may find.
 pub const GUESSED_KEYS_MAX: usize = 64;
@@ -455,99 +455,6 @@ impl JobState {
             });
         }
     }
-
-    // --- results ---
-
-    /// What changed since the parent block.
-    #[must_use]
-    pub fn write_set(&self) -> WriteSet {
-        let sorted: BTreeMap<&Address, &Entry> = self.accounts.iter().collect();
-        let accounts = sorted.into_iter().filter_map(|(address, entry)| self.account_write(*address, entry));
-        WriteSet { accounts: accounts.collect() }
-    }
-
-    fn account_write(&self, address: Address, entry: &Entry) -> Option<AccountWrite> {
-        let Some(now) = entry.now else {
-            entry.before?;
-            return Some(AccountWrite {
-                address,
-                deleted: true,
-                wiped: true,
-                nonce: 0,
-                balance: U256::ZERO,
-                code_hash: B256::ZERO,
-                code: None,
-                slots: Vec::new(),
-            });
-        };
-        let mut slots: Vec<(U256, U256)> = entry
-            .slots
-            .iter()
-            .filter(|(_, slot)| {
-                let before = if entry.wiped { U256::ZERO } else { slot.before.unwrap_or_default() };
-                slot.now != before
-            })
-            .map(|(key, slot)| (*key, slot.now))
-            .collect();
-        if entry.before == Some(now) && !entry.wiped && slots.is_empty() {
-            return None;
-        }
-        slots.sort_unstable();
-        let new_code =
-            now.code_hash != KECCAK256_EMPTY && entry.before.is_none_or(|before| before.code_hash != now.code_hash);
-        let code = if new_code { self.codes.get(&now.code_hash).cloned().flatten() } else { None };
-        Some(AccountWrite {
-            address,
-            deleted: false,
-            wiped: entry.wiped,
-            nonce: now.nonce,
-            balance: now.balance,
-            code_hash: now.code_hash,
-            code: code.map(|code| code.original_bytes()),
-            slots,
-        })
-    }
-
-    /// Keys of the parent block that something in the block read.
-    #[must_use]
-    pub fn used_keys(&self) -> Keys {
-        let mut keys = Keys { blocks: self.used.blocks.clone(), ..Keys::default() };
-        let mut known_before = B256Set::default();
-        for (address, entry) in &self.accounts {
-            if !entry.used {
-                continue;
-            }
-            keys.accounts.insert(*address);
-            if let Some(before) = entry.before {
-                known_before.insert(before.code_hash);
-                keys.slots.extend(entry.slots.iter().filter(|(_, s)| s.used).map(|(slot, _)| (*address, *slot)));
-            }
-        }
-        // Code that the block itself created cannot be asked for.
-        keys.codes.extend(self.used.codes.iter().filter(|hash| known_before.contains(*hash)));
-        keys
-    }
-
-    /// (address, record) of accounts whose nonce or balance changed, ascending. The storage root is zero: it is not
-    /// known before the trie.
-    #[must_use]
-    pub fn account_updates(&self) -> Vec<u8> {
-        let money = |fields: Option<Fields>| fields.map_or((0, U256::ZERO), |fields| (fields.nonce, fields.balance));
-        let changed: BTreeMap<&Address, &Entry> =
-            self.accounts.iter().filter(|(_, entry)| money(entry.before) != money(entry.now)).collect();
-        let mut out = Vec::with_capacity(changed.len() * 125);
-        for (address, entry) in changed {
-            let record = entry.now.map(|now| Record {
-                nonce: now.nonce,
-                balance: now.balance,
-                storage_root: B256::ZERO,
-                code_hash: now.code_hash,
-            });
-            out.extend_from_slice(address.as_slice());
-            out.extend_from_slice(&Record::encode(record.as_ref()));
-        }
-        out
-    }
 }
 
 impl Entry {
@@ -557,67 +464,5 @@ impl Entry {
         for slot in self.slots.values_mut() {
             slot.now = U256::ZERO;
         }
-    }
-}
-
-impl revm::Database for JobState {
-    type Error = StateError;
-
-    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
-        let mode = self.mode;
-        let info = if let Some(entry) = self.entry(address) {
-            entry.now
-        } else {
-            let new = self.want(|wanted| wanted.accounts.insert(address));
-            Some(self.miss(new, || Some(Fields { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY }))?)
-        };
-        let mut info = info.map(|fields| AccountInfo {
-            nonce: fields.nonce,
-            balance: fields.balance,
-            code_hash: fields.code_hash,
-            code: (fields.code_hash == KECCAK256_EMPTY).then(Bytecode::default),
-            account_id: None,
-        });
-        if let Mode::Guess { sender, nonce, .. } = mode
-            && sender == address
-        {
-            let info = info.get_or_insert_default();
-            info.nonce = nonce;
-            info.balance = info.balance.max(GUESSED_BALANCE);
-        }
-        Ok(info)
-    }
-
-    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, StateError> {
-        match self.known_code(hash) {
-            Code::Here(code) => {
-                self.read_codes.push(hash);
-                Ok(code)
-            }
-            Code::Absent => Err(StateError::NoCode(hash)),
-            Code::Unknown => {
-                let new = self.want(|wanted| wanted.codes.insert(hash));
-                self.miss(new, || None)
-            }
-        }
-    }
-
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
-        // The account is known, or guessed: then its slots are, too.
-        self.entry(address);
-        if let Some(value) = self.known_slot(address, slot) {
-            return Ok(value);
-        }
-        let new = self.want(|wanted| wanted.slots.insert((address, slot)));
-        self.miss(new, || Some(GUESSED_SLOT))
-    }
-
-    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
-        if let Some(hash) = self.known_block(number) {
-            self.read_blocks.push(number);
-            return Ok(hash);
-        }
-        let new = self.want(|wanted| wanted.blocks.insert(number));
-        self.miss(new, || Some(B256::ZERO))
     }
 }

@@ -1,0 +1,69 @@
+//! The door through which revm reads a job's state.
+
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use revm::bytecode::Bytecode;
+use revm::state::AccountInfo;
+
+use super::{Code, Fields, GUESSED_BALANCE, GUESSED_SLOT, JobState, Mode, StateError};
+
+impl revm::Database for JobState {
+    type Error = StateError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        let mode = self.mode;
+        let info = if let Some(entry) = self.entry(address) {
+            entry.now
+        } else {
+            let new = self.want(|wanted| wanted.accounts.insert(address));
+            Some(self.miss(new, || Some(Fields { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY }))?)
+        };
+        let mut info = info.map(|fields| AccountInfo {
+            nonce: fields.nonce,
+            balance: fields.balance,
+            code_hash: fields.code_hash,
+            code: (fields.code_hash == KECCAK256_EMPTY).then(Bytecode::default),
+            account_id: None,
+        });
+        if let Mode::Guess { sender, nonce, .. } = mode
+            && sender == address
+        {
+            let info = info.get_or_insert_default();
+            info.nonce = nonce;
+            info.balance = info.balance.max(GUESSED_BALANCE);
+        }
+        Ok(info)
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, StateError> {
+        match self.known_code(hash) {
+            Code::Here(code) => {
+                self.read_codes.push(hash);
+                Ok(code)
+            }
+            Code::Absent => Err(StateError::NoCode(hash)),
+            Code::Unknown => {
+                let new = self.want(|wanted| wanted.codes.insert(hash));
+                self.miss(new, || None)
+            }
+        }
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
+        // The account is known, or guessed: then its slots are, too.
+        self.entry(address);
+        if let Some(value) = self.known_slot(address, slot) {
+            return Ok(value);
+        }
+        let new = self.want(|wanted| wanted.slots.insert((address, slot)));
+        self.miss(new, || Some(GUESSED_SLOT))
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+        if let Some(hash) = self.known_block(number) {
+            self.read_blocks.push(number);
+            return Ok(hash);
+        }
+        let new = self.want(|wanted| wanted.blocks.insert(number));
+        self.miss(new, || Some(B256::ZERO))
+    }
+}

@@ -171,6 +171,7 @@ class BlockExecutor:
                 parent_hash=request.parent_hash,
                 building=building,
                 hints=request.hints,
+                rounds_max=limits.ROUNDS_MAX if building or request.hints else limits.ROUNDS_UNHINTED_MAX,
             )
 
         try:

@@ -47,3 +47,10 @@ CALL_DATA_BYTES_MAX = 4 << 20
 
 STOP_SECONDS = 5
 """How long running requests may finish when the service stops."""
+
+# Rounds of state reads that a block may take when it is built or comes with hints: a stranger's block must not hold a
+# member in a loop.
+ROUNDS_MAX = 64
+# The same for a block without hints: it is certified already (sync, or run again after a restart), so refusing it would
+# shut this member out for good; gas bounds what it can read (60 M / 2,100).
+ROUNDS_UNHINTED_MAX = 30_000

@@ -270,6 +270,10 @@ class Chain:
                 self._recent_bytes -= self._recent.popitem(last=False)[1].size_bytes
             metrics.STAGED_BLOCKS.set(len(self._overlays.staged))
         metrics.STAGED_DROPPED.labels(reason="sibling").inc(dropped)
+        metrics.HEAD_BLOCK.set(header.number)
+        metrics.HEAD_TIMESTAMP.set(header.timestamp)
+        metrics.BLOCKS.inc()
+        metrics.GAS_USED.inc(header.gas_used)
 
     # --- opening ---
 
@@ -325,6 +329,8 @@ class Chain:
         self._head_root = header.state_root
         self._overlays.head_hash, self._overlays.head_number = block_hash, number
         self.reader.newest = number
+        metrics.HEAD_BLOCK.set(number)
+        metrics.HEAD_TIMESTAMP.set(header.timestamp)
 
     def _read_blocks(self, numbers: Sequence[int], parts: Parts) -> list[StoredBlock]:
         keys = [u64(number) for number in numbers]

@@ -16,3 +16,7 @@ STAGED_DROPPED = Counter("hansa_statedb_staged_dropped_total", "Staged blocks dr
 HEAD_STREAMS = Gauge("hansa_statedb_head_streams", "Subscribers of StreamHeads.")
 LOG_BLOCKS_READ = Counter("hansa_statedb_log_blocks_read_total", "Blocks whose receipts a log filter had to read.")
 REFUSED = Counter("hansa_statedb_requests_refused_total", "Requests refused, by reason.", ["reason"])
+HEAD_BLOCK = Gauge("hansa_chain_head_block", "Height of the committed head.")
+HEAD_TIMESTAMP = Gauge("hansa_chain_head_timestamp_seconds", "Timestamp of the committed head, Unix seconds.")
+BLOCKS = Counter("hansa_chain_blocks_total", "Blocks committed since the start.")
+GAS_USED = Counter("hansa_chain_gas_used_total", "Gas of blocks committed since the start.")

@@ -8,9 +8,9 @@ mod exec;
 mod header;
 mod spec;
 mod trie;
-mod views;
 mod tx;
 mod txpool;
+mod views;
 
 use pyo3::prelude::*;
 

@@ -12,9 +12,9 @@ mod tests;
 mod transaction;
 
 pub use block::block_json;
+pub use json::{Object, array};
 pub use logs::{Filter, log_terms, logs_json};
 pub use receipts::{raw_receipts, receipts_json};
-pub use json::{Object, array};
 pub use transaction::{transaction_json, write_pending};
 
 use alloy_consensus::{Transaction, TxEnvelope};

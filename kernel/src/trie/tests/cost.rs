@@ -81,16 +81,16 @@ fn measure_transfers() {
             let cache = cached.then(|| Arc::new(TrieCache::new(200_000)));
             let (mut root, mut nodes, mut rng) = (first_root, nodes.clone(), rng(9));
             let mut times = Vec::new();
-            let mut stats = None;
+            let mut counts = None;
             for round in 0..REPEATS {
                 let block = transfers(&state, round + 2, &mut rng);
                 let (spent, outcome) = timed(root, &block, cache.clone(), |paths| read(&nodes, paths));
                 times.push(spent);
                 root = outcome.root;
-                stats = Some(outcome.stats);
+                counts = Some(outcome.stats);
                 apply(&mut nodes, &outcome);
             }
-            println!("{stats:?}");
+            println!("{counts:?}");
             print(&format!("{accounts} accounts, cache {cached}"), times);
         }
     }

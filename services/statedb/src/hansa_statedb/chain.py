@@ -270,6 +270,7 @@ class Chain:
                 self._recent_bytes -= self._recent.popitem(last=False)[1].size_bytes
             metrics.STAGED_BLOCKS.set(len(self._overlays.staged))
         metrics.STAGED_DROPPED.labels(reason="sibling").inc(dropped)
+        header = Header.decode(block.header)
         metrics.HEAD_BLOCK.set(header.number)
         metrics.HEAD_TIMESTAMP.set(header.timestamp)
         metrics.BLOCKS.inc()

@@ -20,9 +20,7 @@ def summary(result: Result) -> dict[str, Any]:
     per_thousand = None if cpu_total is None or not committed else round(cpu_total / committed * 1000, 4)
     rises = result.measured.counter_rises()
     wire = sum(
-        value
-        for name, value in rises.items()
-        if name.startswith("hansa_p2p_bytes_total") and 'direction="out"' in name
+        value for name, value in rises.items() if name.startswith("hansa_p2p_bytes_total") and 'direction="out"' in name
     )
     disk = result.measured.disk_end - result.measured.disk_begin
     blocks = [block for block in result.watcher.blocks if block.ours] if result.watcher else []

@@ -45,7 +45,7 @@ chaos: setup clients ## every fault ten times; writes docs/internals/reliability
 lint: setup ## ruff, mypy, clippy, buf, generated files, licences
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
-	$(RUN) mypy libs services
+	@for package in libs/hansa services/*; do MYPYPATH=$$package/tests $(RUN) mypy $$package || exit 1; done
 	cd kernel && cargo clippy --profile kernel-dev --all-targets --quiet -- -D warnings && cargo fmt --check
 	scripts/proto --check
 	$(RUN) python scripts/licences.py

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import hansa_kernel
 from hansa import rpc
 from hansa.chainspec import TEST_KEYS, ChainSpec, GenesisChoices, new_chain_spec
@@ -116,8 +117,8 @@ class Member:
                     response: consensus_pb2.SubmitResponse = await self.consensus.Submit(
                         consensus_pb2.SubmitRequest(transactions=packed)
                     )
-                except rpc.grpc.aio.AioRpcError as error:
-                    if error.code() is not rpc.grpc.StatusCode.UNAVAILABLE:
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
                         raise
                     await asyncio.sleep(0.05)
                 else:

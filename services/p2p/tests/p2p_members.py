@@ -77,7 +77,7 @@ def at(config: P2pConfig, ports: dict[int, int]) -> P2pConfig:
 
 async def start(config: P2pConfig) -> P2pService:
     """A running service."""
-    context = ServiceContext(None, None, asyncio.get_running_loop().create_future())  # type: ignore[arg-type]
+    context = ServiceContext(None, None, asyncio.get_running_loop().create_future())
     service = P2pService(context, config)
     await service.start()
     return service
@@ -111,7 +111,7 @@ class Attached:
 
     async def send(self, payload: bytes, *to: int, kind: int = 1) -> None:
         """Hand one message over."""
-        send = p2p_pb2.SendMessage(to=to, payload=payload, **{"class": kind})  # type: ignore[arg-type]
+        send = p2p_pb2.SendMessage(to=to, payload=payload, **{"class": kind})
         await self.call.write(p2p_pb2.AttachRequest(send=send))
 
     async def score(self, member: int, reason: str) -> None:
@@ -157,7 +157,7 @@ class Attached:
     async def close(self) -> None:
         """Detach."""
         self.call.cancel()
-        await self.channel.close()
+        await self.channel.close(None)
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

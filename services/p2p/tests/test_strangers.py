@@ -32,7 +32,8 @@ async def exchange(port: int, root: bytes, key: bytes, certificate: bytes) -> gr
     options = [("grpc.ssl_target_name_override", "m2.test"), ("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options) as channel:
         call = p2p_pb2_grpc.PeerStub(channel).Exchange(timeout=10)
-        return await call.code()
+        code: grpc.StatusCode = await call.code()
+        return code
 
 
 async def stop(services: list[P2pService], attached: list[Attached]) -> None:

@@ -77,7 +77,7 @@ def at(config: P2pConfig, ports: dict[int, int]) -> P2pConfig:
 
 async def start(config: P2pConfig) -> P2pService:
     """A running service."""
-    context = ServiceContext(None, None, asyncio.get_running_loop().create_future())
+    context = ServiceContext(None, None, asyncio.get_running_loop().create_future())  # type: ignore[arg-type]
     service = P2pService(context, config)
     await service.start()
     return service

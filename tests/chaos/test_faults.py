@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
-from support.consortium import Consortium, Member, RpcFailed, kill, members_of, wait_for
+from support.consortium import UP_SECONDS_MAX, Consortium, Member, RpcFailed, kill, members_of, wait_for
 from support.links import Links
 from support.load import Load, check_committed
 from support.recovery import RECOVERY_FACTOR, Recovery, record
@@ -57,7 +58,7 @@ class Scene:
 @contextmanager
 def under_load(consortium: Consortium, fault: str, bound_seconds: float) -> Iterator[Scene]:
     """Make a fault in the body, which calls `over` when it ends. Then check everything."""
-    status = consortium.status()
+    status = wait_for("all processes of the last fault are back", lambda: _all_up(consortium), UP_SECONDS_MAX)
     members = members_of(status)
     keys = [account["private_key"] for account in status["accounts"]]
     scene = Scene(members, height=max(_heights(members)))
@@ -82,6 +83,11 @@ def under_load(consortium: Consortium, fault: str, bound_seconds: float) -> Iter
         assert load.accepted, "the load got nothing accepted"
         assert not load.refused, f"valid transactions refused: {load.refused[:3]}"
         check_committed(members, load.accepted, RECOVERY_FACTOR * 20, first)
+
+
+def _all_up(consortium: Consortium) -> dict[str, Any] | None:
+    status = consortium.status()
+    return status if all(member["up"] for member in status["members"]) else None
 
 
 def _heights(members: list[Member]) -> list[int]:

@@ -23,8 +23,9 @@ up: setup ## start a local consortium of four members (options: make up UP="--en
 down: setup ## stop it (and wipe it: make down UP=--wipe)
 	@$(RUN) hansa down $(UP)
 
+# `npm ci` wants packages of every platform in the lock; versions are exact in package.json as well.
 $(CLIENTS)/node_modules/.ready: $(CLIENTS)/package-lock.json
-	@if command -v npm >/dev/null; then cd $(CLIENTS) && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.ready; \
+	@if command -v npm >/dev/null; then cd $(CLIENTS) && npm install --no-save --no-audit --no-fund --loglevel=error && touch node_modules/.ready; \
 	else echo "npm is missing: tests with ethers, viem, cast, forge and solc are skipped"; fi
 
 clients: $(CLIENTS)/node_modules/.ready

@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -86,26 +85,29 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Write the table of a full run."""
+    """Write the table of a full run; rows of faults that were not part of it stay."""
     if ROUNDS < REPORT_ROUNDS_MIN or not results:
         return
-    rows = [
-        "| fault | runs | passed | next commit, median s | worst s | all members follow, median s | worst s |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for fault, runs in results.items():
-        good = [recovery for recovery in runs if recovery is not None]
-        cells = [
-            _median_and_worst([one.next_commit for one in good]),
-            _median_and_worst([one.all_follow for one in good]),
-        ]
-        rows.append(f"| {fault} | {len(runs)} | {len(good)} | {' | '.join(cells)} |")
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    where = f"{os.cpu_count()} cores, {platform.machine()}, commit {commit.stdout.strip()}, {time.strftime('%Y-%m-%d')}"
-    block = "\n".join(
-        [BEGIN, "", f"Seconds count from the end of the fault, under load ({where}).", "", *rows, "", END]
-    )
+    where = f"{commit.stdout.strip()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
     text = REPORT.read_text()
-    REPORT.write_text(text[: text.index(BEGIN)] + block + text[text.index(END) + len(END) :])
+    before, after = text[: text.index(BEGIN)], text[text.index(END) + len(END) :]
+    rows = {
+        line.split(" | ")[0].removeprefix("| "): line
+        for line in text[len(before) : len(text) - len(after)].splitlines()
+        if line.startswith("| ") and not line.startswith(("| fault", "| ---"))
+    }
+    for fault, runs in results.items():
+        good = [recovery for recovery in runs if recovery is not None]
+        commits, follows = ([getattr(one, name) for one in good] for name in ("next_commit", "all_follow"))
+        cells = [str(len(runs)), str(len(good)), _median_and_worst(commits), _median_and_worst(follows), where]
+        rows[fault] = f"| {fault} | {' | '.join(cells)} |"
+    head = [
+        "| fault | runs | passed | next commit, median s | worst s | all members follow, median s | worst s | commit, machine |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    intro = "Seconds count from the end of the fault, under load."
+    block = "\n".join([BEGIN, "", intro, "", *head, *rows.values(), "", END])
+    REPORT.write_text(before + block + after)

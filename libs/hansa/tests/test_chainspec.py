@@ -1,7 +1,6 @@
 """Chain specs: what is taken, what is refused, what the genesis hash commits to."""
 
 import json
-import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +22,9 @@ from hansa.chainspec import (
     parse_chain_spec,
 )
 from hansa.chainspec.system_contracts import REQUIRED, system_contracts
+from support.vectors import VECTORS, needs_vectors
 
 Changed = Callable[[Callable[[dict[str, Any]], object]], bytes]
-VECTORS = os.environ.get("HANSA_VECTORS")
 
 
 def hansa(document: dict[str, Any]) -> dict[str, Any]:
@@ -210,10 +209,10 @@ def test_plain_genesis_of_geth_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.vectors
-@pytest.mark.skipif(VECTORS is None, reason="HANSA_VECTORS is not set")
+@needs_vectors
 @pytest.mark.parametrize(("name", "folder"), [("holesky", "eth-clients-holesky"), ("sepolia", "eth-clients-sepolia")])
 def test_public_networks_have_their_genesis_hash(name: str, folder: str) -> None:
-    with tarfile.open(Path(VECTORS or "") / "chains.tar.xz") as archive:
+    with tarfile.open(VECTORS / "chains.tar.xz") as archive:
 
         def read(path: str) -> bytes:
             file = archive.extractfile(f"chains/genesis/{path}")

@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import httpx
 import uvloop
 from hansa.chainspec import ChainSpec, GenesisChoices, new_chain_spec
 from hansa.config import (
@@ -76,8 +78,16 @@ class Node:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(BOUND_SECONDS)
 
     def start(self, *names: str) -> None:
-        """Start services, all by default."""
+        """Start services, all by default; with all of them, returns once the api answers from the others."""
         self.run(self._start(names or START_ORDER))
+        if not names:
+            self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + BOUND_SECONDS
+        while httpx.get(f"{self.url}/readyz", timeout=BOUND_SECONDS).status_code != 200:
+            assert time.monotonic() < deadline, "the api is not ready"
+            time.sleep(0.05)
 
     def stop(self, *names: str) -> None:
         """Stop services, all that run by default."""

@@ -1,9 +1,7 @@
 """Answers against the public description of Ethereum's JSON-RPC (execution-apis, OpenRPC)."""
 
-import os
 import tarfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +10,11 @@ from api_accounts import Sender
 from hansa.chainspec import TEST_ADDRESSES
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from keeper_contract import CREATION, STORE
+from support.vectors import VECTORS, needs_vectors
 
 Rpc = Callable[..., Any]
 
-VECTORS = os.environ.get("HANSA_VECTORS")
-pytestmark = [pytest.mark.vectors, pytest.mark.skipif(VECTORS is None, reason="HANSA_VECTORS is not set")]
+pytestmark = [pytest.mark.vectors, needs_vectors]
 
 SENDER = "0x" + TEST_ADDRESSES[6].hex()
 FULL_BLOCK_ONLY = "eth_getBlockAccessList"
@@ -26,7 +24,7 @@ FULL_BLOCK_ONLY = "eth_getBlockAccessList"
 def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Schemas of results by method, and the shared components."""
     folder = tmp_path_factory.mktemp("openrpc")
-    with tarfile.open(Path(str(VECTORS)) / "jsonrpc.tar.xz") as archive:
+    with tarfile.open(VECTORS / "jsonrpc.tar.xz") as archive:
         wanted = [member for member in archive.getmembers() if "/execution-apis/openrpc/" in member.name]
         archive.extractall(folder, wanted, filter="data")
     root = folder / "jsonrpc" / "execution-apis" / "openrpc"

@@ -140,7 +140,7 @@ class StateDbServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLogs(self, request, context):
-        """Logs of a range that match; OUT_OF_RANGE with the bounds in ErrorInfo when there are too many.
+        """Logs of a range that match. With too many of them the answer is `truncated` and says how far would have fitted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -207,7 +207,15 @@ class TxPool:
     def unknown_senders(self, batch: TxBatch) -> bytes:
         """Distinct senders (ascending) whose account the pool does not hold yet: read them, then `add`."""
     def add(
-        self, batch: TxBatch, *, addresses: bytes, accounts: bytes, number: int, gas_limit: int, base_fee: int, now_ms: int,
+        self,
+        batch: TxBatch,
+        *,
+        addresses: bytes,
+        accounts: bytes,
+        number: int,
+        gas_limit: int,
+        base_fee: int,
+        now_ms: int,
         local: bool,
     ) -> list[TxError | None]:
         """Admit; one verdict per transaction, None = accepted (also into the gapped rest).
@@ -439,7 +447,6 @@ def raw_receipts(transactions: bytes, receipts: bytes) -> bytes:
     """Packed list of EIP-2718 consensus receipts (with bloom), as `debug_getRawReceipts` and proofs need them."""
 
 def bloom_matches(bloom: bytes, addresses: bytes, topics: Sequence[bytes]) -> bool: ...
-
 def log_terms(receipts: bytes) -> bytes:
     """Distinct index terms of a block's logs, ascending, 33 bytes each: `u8 place (0 address, 1..4 topic), 32 bytes`
     (address left-padded with zeros)."""

@@ -96,6 +96,16 @@ def test_generated_references_are_fresh() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_dashboards_are_those_of_the_code() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "observability" / "dashboards.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_stubs_are_fresh(tmp_path: Path) -> None:
     done = subprocess.run([ROOT / "scripts" / "proto", "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -28,7 +28,7 @@ struct Entry {
 }
 
 #[derive(Debug, Default)]
-pub struct Held {
+struct Held {
     nodes: HashMap<(B256, Nibbles), Entry>,
     depths: HashMap<B256, (u8, u64)>,
     /// One more with every finished job.
@@ -36,6 +36,9 @@ pub struct Held {
 }
 
 /// Shared by all jobs of one state database.
+///
+/// The lock is taken for one node at a time and never across parallel work: a thread of the pool that waits for its other
+/// half takes up another job meanwhile, and would wait for a lock that it holds itself.
 #[derive(Debug)]
 pub struct TrieCache {
     nodes_max: usize,
@@ -60,7 +63,7 @@ impl TrieCache {
         self.len() == 0
     }
 
-    pub fn read(&self) -> RwLockReadGuard<'_, Held> {
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
         self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -129,28 +132,29 @@ const PATH_RANK: usize = super::PATH_NIBBLES_MAX;
 /// One trie's part of the cache.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    held: &'a Held,
+    cache: &'a TrieCache,
     owner: B256,
 }
 
 impl<'a> View<'a> {
-    pub fn new(held: &'a Held, owner: Option<&B256>) -> Self {
-        Self { held, owner: owner.copied().unwrap_or(ACCOUNTS) }
+    pub fn new(cache: &'a TrieCache, owner: Option<&B256>) -> Self {
+        Self { cache, owner: owner.copied().unwrap_or(ACCOUNTS) }
     }
 
     /// The node at `path`, if the one held has this hash.
     pub fn get(&self, path: Nibbles, hash: B256) -> Option<Arc<[u8]>> {
-        let entry = self.held.nodes.get(&(self.owner, path)).filter(|entry| entry.hash == hash)?;
-        entry.used.store(self.held.epoch, Ordering::Relaxed);
+        let held = self.cache.read();
+        let entry = held.nodes.get(&(self.owner, path)).filter(|entry| entry.hash == hash)?;
+        entry.used.store(held.epoch, Ordering::Relaxed);
         Some(entry.rlp.clone())
     }
 
     /// Whether some node at `path` is held.
     pub fn holds(&self, path: Nibbles) -> bool {
-        self.held.nodes.contains_key(&(self.owner, path))
+        self.cache.read().nodes.contains_key(&(self.owner, path))
     }
 
     pub fn depth(&self) -> Option<usize> {
-        self.held.depths.get(&self.owner).map(|(depth, _)| usize::from(*depth))
+        self.cache.read().depths.get(&self.owner).map(|(depth, _)| usize::from(*depth))
     }
 }

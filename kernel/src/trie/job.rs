@@ -9,7 +9,7 @@ use alloy_trie::nodes::RlpNode;
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use rayon::prelude::*;
 
-use super::cache::{Held, TrieCache};
+use super::cache::TrieCache;
 use super::node::Node;
 use super::seal::below;
 use super::sparse::Update;
@@ -154,13 +154,12 @@ impl TrieJob {
         if records.len() != writes.len() {
             return Err(InputError::new("accounts", format!("{} records", writes.len()), records.len()));
         }
-        let guard = cache.as_ref().map(|cache| cache.read());
-        let held: Option<&Held> = guard.as_deref();
+        let known = cache.as_deref();
         let prepared: Vec<InputResult<Prepared>> = writes
             .par_iter()
             .zip(records)
             .with_min_len(64)
-            .map(|(write, record)| prepare(write, record, held))
+            .map(|(write, record)| prepare(write, record, known))
             .collect();
         let (mut accounts, mut storage, mut wipes) = (Vec::with_capacity(writes.len()), Vec::new(), Vec::new());
         let mut leaves = Vec::with_capacity(writes.len());
@@ -181,8 +180,7 @@ impl TrieJob {
             updates.push(Update { key: Nibbles::unpack_array(&hashed.0), value: account_leaf(&accounts[index]) });
         }
         wipes.sort_unstable_by_key(|wipe| wipe.owner);
-        let account_tree = Tree::new(None, parent_root, updates, held);
-        drop(guard);
+        let account_tree = Tree::new(None, parent_root, updates, known);
         let stats = Stats {
             tries: 1 + storage.len() as u64,
             leaves: storage.iter().chain([&account_tree]).map(|tree| tree.updates_len() as u64).sum(),
@@ -252,12 +250,11 @@ impl TrieJob {
 
     /// One pass over all tries; what is missing, if anything is.
     fn pass(&mut self) -> Result<Option<TrieAsk>, TrieError> {
-        let held = self.cache.as_ref().map(|cache| cache.read());
-        let held: Option<&Held> = held.as_deref();
+        let known = self.cache.as_deref();
         let (storage, account_tree) = (&mut self.storage, &mut self.account_tree);
         let (storage_needs, account_needs) = rayon::join(
-            || storage.par_iter_mut().map(|tree| tree.pass(held)).collect::<Vec<_>>(),
-            || account_tree.pass(held),
+            || storage.par_iter_mut().map(|tree| tree.pass(known)).collect::<Vec<_>>(),
+            || account_tree.pass(known),
         );
         let mut asked: Vec<(Vec<u8>, Option<usize>, Nibbles)> = Vec::new();
         asked.extend(account_needs?.into_iter().map(|path| (node_key(None, &path), None, path)));
@@ -371,12 +368,12 @@ type Prepared = (B256, Account, Option<Tree>, Option<Wipe>);
 fn prepare(
     write: &AccountWrite<'_>,
     record: &[u8; ACCOUNT_RECORD_BYTES],
-    held: Option<&Held>,
+    known: Option<&TrieCache>,
 ) -> InputResult<Prepared> {
     let prior_root = prior_storage_root(record)?;
     let owner = keccak256(write.address);
     let base = if write.is_wiped() { EMPTY_ROOT_HASH } else { prior_root };
-    let tree = (!write.slots.is_empty()).then(|| Tree::new(Some(owner), base, slot_updates(write.slots), held));
+    let tree = (!write.slots.is_empty()).then(|| Tree::new(Some(owner), base, slot_updates(write.slots), known));
     let wipe = (write.is_wiped() && prior_root != EMPTY_ROOT_HASH).then(|| Wipe {
         owner,
         root: prior_root,

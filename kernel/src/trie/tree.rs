@@ -6,7 +6,7 @@ use alloy_primitives::map::HashMap;
 use alloy_primitives::{B256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 
-use super::cache::{ACCOUNT_DEPTH_UNKNOWN, Held, Learned, STORAGE_DEPTH_UNKNOWN, View};
+use super::cache::{ACCOUNT_DEPTH_UNKNOWN, Learned, STORAGE_DEPTH_UNKNOWN, TrieCache, View};
 use super::node::Node;
 use super::seal::{Sealed, seal_root};
 use super::sparse::{Answers, Corrupt, Found, Update, Walk};
@@ -54,10 +54,10 @@ pub struct Diff {
 
 impl Tree {
     /// The trie under `root`, to be changed by `updates` (ascending by key, no duplicates).
-    pub fn new(owner: Option<B256>, root: B256, updates: Vec<Update>, held: Option<&Held>) -> Self {
+    pub fn new(owner: Option<B256>, root: B256, updates: Vec<Update>, known: Option<&TrieCache>) -> Self {
         let root = if root == EMPTY_ROOT_HASH { Node::Empty } else { Node::Blind(root) };
         let unknown = if owner.is_some() { STORAGE_DEPTH_UNKNOWN } else { ACCOUNT_DEPTH_UNKNOWN };
-        let learned = held.and_then(|held| View::new(held, owner.as_ref()).depth()).unwrap_or(unknown);
+        let learned = known.and_then(|cache| View::new(cache, owner.as_ref()).depth()).unwrap_or(unknown);
         let todo = (0..).take(updates.len()).collect();
         Self {
             owner,
@@ -82,12 +82,12 @@ impl Tree {
     }
 
     /// Do what can be done; returns paths to ask for, in the order of node keys, none asked before.
-    pub fn pass(&mut self, held: Option<&Held>) -> Result<Vec<Nibbles>, TrieError> {
+    pub fn pass(&mut self, known: Option<&TrieCache>) -> Result<Vec<Nibbles>, TrieError> {
         let mut found = Found::default();
         let walk = Walk {
             updates: &self.updates,
             answers: &self.answers,
-            cache: held.map(|held| View::new(held, self.owner.as_ref())),
+            cache: known.map(|cache| View::new(cache, self.owner.as_ref())),
             learned: self.learned,
         };
         let todo = std::mem::take(&mut self.todo);

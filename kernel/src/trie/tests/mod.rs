@@ -3,6 +3,7 @@
 mod cost;
 mod proofs;
 mod public;
+mod shared_cache;
 mod single;
 
 use std::collections::BTreeMap;

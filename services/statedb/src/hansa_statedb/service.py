@@ -1,6 +1,7 @@
 """The statedb service: opens the data folder, serves gRPC, reports sizes."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class StateDbService:
         self._servicer: StateDbServicer | None = None
         self._server: grpc.aio.Server | None = None
         self._sizes: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     async def start(self) -> None:
         """Open (or create) the folder and serve. Raises `StartRefused` with what to do, `PortTaken`."""
@@ -50,11 +52,11 @@ class StateDbService:
 
     async def stop(self) -> None:
         """Let running requests end, then close the folder."""
-        if self._sizes is not None:
-            self._sizes.cancel()
+        self._stopping.set()
+        if self._sizes is not None:  # not cancelled: its thread would go on in a store that is being closed
             await asyncio.gather(self._sizes, return_exceptions=True)
         if self._servicer is not None:
-            await self._servicer.end_streams()
+            self._servicer.end_streams()
         if self._server is not None:
             await self._server.stop(limits.STOP_SECONDS)
         if self._servicer is not None:
@@ -92,11 +94,12 @@ class StateDbService:
         return opened
 
     async def _report_sizes(self, chain: Chain) -> None:
-        while True:
+        while not self._stopping.is_set():
             for family, size in (await asyncio.to_thread(chain.store.sizes)).items():
                 metrics.SIZE_BYTES.labels(cf=family).set(size)
             metrics.COMPACTION_PENDING_BYTES.set(await asyncio.to_thread(chain.store.compaction_pending_bytes))
-            await asyncio.sleep(limits.METRICS_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), limits.METRICS_SECONDS)
 
 
 def create(context: ServiceContext) -> Service:

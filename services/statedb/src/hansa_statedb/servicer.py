@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -69,14 +70,16 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
         self._writer = Workers("commits", 1)  # one: commits are serial
         self._read_streams = 0
         self._head_streams = 0
-        self._streams: set[Context] = set()
+        self._streams: set[asyncio.Task[Any]] = set()  # handlers of streams, which never end by themselves
+        self._stopping = False
         self._loop = asyncio.get_running_loop()
         self._head_moved = asyncio.Event()  # replaced at every commit, so that each waiter wakes once
 
-    async def end_streams(self) -> None:
-        """End what never ends by itself, so that the server can stop."""
-        ends = (abort(context, grpc.StatusCode.UNAVAILABLE, "STOPPING", "statedb stops") for context in self._streams)
-        await asyncio.gather(*ends, return_exceptions=True)
+    def end_streams(self) -> None:
+        """Let every stream tell its client that statedb stops, and refuse new ones, so that the server can stop."""
+        self._stopping = True
+        for handler in self._streams:
+            handler.cancel()
 
     def close(self) -> None:
         """Wait for running work, at most a block's; no calls come any more."""
@@ -91,12 +94,11 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
         if self._read_streams >= limits.READ_STREAMS_MAX:
             await _refuse(context, errors.QueueFull("read streams", limits.READ_STREAMS_MAX))
         self._read_streams += 1
-        self._streams.add(context)
         try:
-            async for request in request_iterator:
-                yield await self._run(self._readers, self._read, request)
+            async with self._until_stop(context):
+                async for request in request_iterator:
+                    yield await self._run(self._readers, self._read, request)
         finally:
-            self._streams.discard(context)
             self._read_streams -= 1
 
     def _read(self, request: statedb_pb2.ReadRequest) -> statedb_pb2.ReadResponse:
@@ -198,19 +200,18 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
             await _refuse(context, errors.QueueFull("head streams", limits.HEAD_STREAMS_MAX))
         self._head_streams += 1
         metrics.HEAD_STREAMS.set(self._head_streams)
-        self._streams.add(context)
         parts = _parts(request.parts)
         following = getattr(request, "from") or self._chain.head.number + 1
         try:
-            while True:
-                moved = self._head_moved
-                while following <= self._chain.head.number:
-                    for block in await self._run(self._block_readers, self._chain.blocks, [following], parts):
-                        yield statedb_pb2.StreamHeadsResponse(block=_block(block))
-                    following += 1
-                await moved.wait()
+            async with self._until_stop(context):
+                while True:
+                    moved = self._head_moved
+                    while following <= self._chain.head.number:
+                        for block in await self._run(self._block_readers, self._chain.blocks, [following], parts):
+                            yield statedb_pb2.StreamHeadsResponse(block=_block(block))
+                        following += 1
+                    await moved.wait()
         finally:
-            self._streams.discard(context)
             self._head_streams -= 1
             metrics.HEAD_STREAMS.set(self._head_streams)
 
@@ -328,6 +329,23 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
     def _announce(self) -> None:
         moved, self._head_moved = self._head_moved, asyncio.Event()
         moved.set()
+
+    @asynccontextmanager
+    async def _until_stop(self, context: Context) -> AsyncIterator[None]:
+        """Run a stream's handler until it ends, its client goes or `end_streams` is called."""
+        handler = asyncio.current_task()
+        if self._stopping or handler is None:
+            await abort(context, grpc.StatusCode.UNAVAILABLE, "STOPPING", "statedb stops")
+        self._streams.add(handler)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            handler.uncancel()
+            await abort(context, grpc.StatusCode.UNAVAILABLE, "STOPPING", "statedb stops")
+        finally:
+            self._streams.discard(handler)
 
     async def _run(self, workers: Workers, work: Callable[..., T], *arguments: Any) -> T:
         try:

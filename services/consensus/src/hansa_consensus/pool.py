@@ -1,6 +1,7 @@
-"""The pool's shell: admits batches of clients and of members, journals what was promised, pushes bodies to members.
+"""The pool's shell: admits batches of clients and of members, journals what was promised, follows committed blocks.
 
 What is admitted, in which order it leaves and what is bounded is the kernel's `TxPool`; this file moves batches to it.
+What members push and what is pushed to them is `gossip.py`.
 Heavy calls run in threads; nothing here makes a Python object per transaction but the verdicts of clients' batches.
 """
 
@@ -13,28 +14,22 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
-from hansa.v1 import wire_pb2
 from hansa_kernel import Header, KernelInputError, Spec, TxBatch, TxError, TxPool, decode_transactions
 
 from . import metrics
 from .clients import StateDbClient
-from .core.types import MessageClass
 from .errors import BadBatch, ConsensusError, Overloaded, ServiceAway
+from .gossip import ALL_BLOCKS, Gossip
 from .journal import Journal
 from .limits import (
     ADMISSION_BYTES_MAX,
     BLOCK_BYTES_MAX,
     BLOCK_TRANSACTIONS_MAX,
-    GOSSIP_ADMISSION_BYTES_MAX,
-    GOSSIP_BYTES_MAX,
-    GOSSIP_WAITING_BYTES_MAX,
-    GOSSIP_WAITING_MAX,
     JOURNAL_RECORD_TRANSACTIONS_MAX,
     JOURNAL_SLICE,
     LATENCY_SAMPLES_MAX,
     REPLAY_BYTES,
     RESEND_AFTER_BLOCKS,
-    RESEND_TRANSACTIONS_MAX,
     SENDER_GAS_PERCENT,
     STREAM_POOL_BATCHES_MAX,
     SUBMIT_WAITING_BYTES_MAX,
@@ -46,10 +41,6 @@ from .network import Network
 _log = structlog.get_logger()
 _T = TypeVar("_T")
 
-# What no honest member pushes, at whatever height and time it is. Other refusals may come from a fork's edge.
-_NEVER_VALID = frozenset({"invalid_signature", "malformed_transaction", "invalid_chain_id", "oversized_data"})
-
-_ALL_BLOCKS = (1 << 63) - 1
 _UPDATE_BYTES = 125  # address and account record
 _LOCAL_MAX = 1_000_000  # more than any pool holds
 
@@ -94,12 +85,6 @@ class PoolReader:
         self.wake.set()
 
 
-@dataclass(slots=True)
-class _FromPeer:
-    batches: deque[bytes] = field(default_factory=deque)
-    size: int = 0  # bytes
-
-
 class PoolKeeper:
     """One member's pool."""
 
@@ -118,23 +103,19 @@ class PoolKeeper:
         self.pool = TxPool(spec, transactions_max=transactions_max, bytes_max=bytes_max)
         self._journal = journal
         self._statedb = statedb
-        self._network = network
         self._pending_changed = pending_changed
         self._threads = ThreadPoolExecutor(3, thread_name_prefix="pool")
         self._loop = asyncio.get_running_loop()
         self._submissions: deque[_Submission] = deque()
         self._submission_bytes = 0
         self._submitted = asyncio.Event()
-        self._peers: dict[int, _FromPeer] = {}
-        self._pushed = asyncio.Event()
-        self._peer_admissions = 0  # batches of members taken from their queues and not yet admitted
-        self._settled = asyncio.Event()  # set whenever a batch of a member was admitted
         # Reading accounts and adding with them must not interleave with a block that changes them.
         self._accounts = asyncio.Lock()
+        self.gossip = Gossip(self, network)
         self.readers: set[PoolReader] = set()
         self._number = 0  # of the next block
-        self._gas_limit = 0
-        self._base_fee = 0
+        self.gas_limit = 0  # of the next block
+        self.base_fee = 0  # of the next block, in wei per gas
         self._payable = True  # the last payload was not empty, or something was admitted since
         self._rotation: asyncio.Task[None] | None = None
         self._samples: dict[bytes, float] = {}  # hash -> submitted at
@@ -149,19 +130,19 @@ class PoolKeeper:
         """The committed head: what the next block's transactions are checked against."""
         decoded = Header.decode(header)
         self._number = decoded.number + 1
-        self._gas_limit = decoded.gas_limit
-        self._base_fee = self.spec.next_base_fee(header)
+        self.gas_limit = decoded.gas_limit
+        self.base_fee = self.spec.next_base_fee(header)
 
     async def replay(self, records: Sequence[bytes]) -> int:
         """Take back what the journal holds and no block does; returns how many transactions wait again."""
         count = 0
         for packed in _gathered(records):
             try:
-                batch = await self._decode(packed)
+                batch = await self.decode(packed)
             except BadBatch as error:
                 _log.error("journal_record_unreadable", problem=str(error))
                 continue
-            _, verdicts = await self._admit(batch, local=True)
+            _, verdicts = await self.admit(batch, local=True)
             count += sum(verdict is None for verdict in verdicts)
         return count
 
@@ -186,7 +167,7 @@ class PoolKeeper:
             metrics.POOL_REJECTED.labels(reason="stale").inc(len(stale) // 32)
         self._measure_latency(hashes)
         if (self._number - 1) % RESEND_AFTER_BLOCKS == 0:
-            await self.push_local(before=self._number - RESEND_AFTER_BLOCKS)
+            await self.gossip.push_local(before=self._number - RESEND_AFTER_BLOCKS)
         if self._journal.should_rotate() and (self._rotation is None or self._rotation.done()):
             self._rotation = asyncio.create_task(self._journal.rotate(self._unfinished), name="journal rotation")
         self.count()
@@ -194,7 +175,7 @@ class PoolKeeper:
 
     def _unfinished(self) -> list[bytes]:
         """What the journal must still hold; called on the journal's thread."""
-        batch = self.pool.local_older_than(_ALL_BLOCKS, _LOCAL_MAX)
+        batch = self.pool.local_older_than(ALL_BLOCKS, _LOCAL_MAX)
         return [
             batch.slice(start, min(start + JOURNAL_SLICE, len(batch))).packed()
             for start in range(0, len(batch), JOURNAL_SLICE)
@@ -261,7 +242,7 @@ class PoolKeeper:
                 ready: list[tuple[_Submission, TxBatch]] = []
                 for submission in gathered:
                     try:
-                        ready.append((submission, await self._decode(submission.packed)))
+                        ready.append((submission, await self.decode(submission.packed)))
                     except BadBatch as error:
                         _fail(submission, error)
                 await decoded.put(ready)
@@ -286,7 +267,7 @@ class PoolKeeper:
                 continue
             batch = ready[0][1] if len(ready) == 1 else TxBatch.concat([batch for _, batch in ready])
             try:
-                accepted, verdicts = await self._admit(batch, local=True)
+                accepted, verdicts = await self.admit(batch, local=True)
             except ServiceAway as error:
                 for submission, _ in ready:
                     _fail(submission, error)
@@ -294,11 +275,11 @@ class PoolKeeper:
             packed = await self.in_thread(accepted.packed)
             if len(accepted):
                 self._sample(accepted, ready[0][0].at)
-                self._push(accepted, packed, ())
+                self.gossip.push(accepted, packed)
             durable = asyncio.create_task(self._remember(accepted, packed)) if len(accepted) else None
             answer = asyncio.create_task(self._answer(ready, verdicts, durable), name="answer submissions")
             answer.add_done_callback(lambda task: task.cancelled() or task.exception())
-            self._announce(accepted, packed)
+            self.announce(accepted, packed)
 
     async def _remember(self, accepted: TxBatch, packed: bytes) -> None:
         """Return when all are in the journal, in records that a replay can decode."""
@@ -335,95 +316,10 @@ class PoolKeeper:
             if not submission.answer.done():
                 submission.answer.set_result(Verdicts(batch.hashes(), refusals))
 
-    # --- members -----------------------------------------------------------------------------------------------------
+    # --- clients and members ---------------------------------------------------------------------------------------
 
-    def receive(self, sender: int, packed: bytes) -> None:
-        """Queue bodies that a member pushed; the oldest of the member go when there are too many."""
-        queue = self._peers.setdefault(sender, _FromPeer())
-        while queue.batches and (
-            len(queue.batches) >= GOSSIP_WAITING_MAX or queue.size + len(packed) > GOSSIP_WAITING_BYTES_MAX
-        ):
-            queue.size -= len(queue.batches.popleft())
-            metrics.DROPPED.labels(queue="gossip").inc()
-        queue.batches.append(packed)
-        queue.size += len(packed)
-        self._pushed.set()
-
-    async def run_gossip(self) -> None:
-        """Admit what members push, one batch of each in turn."""
-        while True:
-            taken = False
-            for sender, queue in list(self._peers.items()):
-                if queue.batches:
-                    taken = True
-                    await self._admit_from(sender, queue)
-            if not taken:
-                self._pushed.clear()
-                await self._pushed.wait()
-
-    async def _admit_from(self, sender: int, queue: _FromPeer) -> None:
-        gathered: list[bytes] = []
-        size = 0
-        while queue.batches and (not gathered or size + len(queue.batches[0]) <= GOSSIP_ADMISSION_BYTES_MAX):
-            gathered.append(queue.batches.popleft())
-            size += len(gathered[-1])
-            queue.size -= len(gathered[-1])
-        self._peer_admissions += 1
-        try:
-            batch = await self._decode(b"".join(gathered))
-            if not batch.all_valid() and any(error and error.code in _NEVER_VALID for error in batch.errors()):
-                self._network.score(sender, "invalid_transaction")
-            accepted, _ = await self._admit(batch, local=False)
-            if len(accepted):
-                self._announce(accepted, await self.in_thread(accepted.packed))
-        except BadBatch:
-            self._network.score(sender, "malformed_transactions")
-        except ServiceAway as error:
-            # Not lost: its origin pushes it again, and a proposal's bodies can be asked for.
-            _log.warning("gossip_not_admitted", problem=str(error))
-        finally:
-            self._peer_admissions -= 1
-            self._settled.set()
-            self._settled = asyncio.Event()
-
-    async def settle(self, seconds: float) -> None:
-        """Wait until what members have pushed so far is admitted, at most `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self._peer_admissions or any(queue.batches for queue in self._peers.values()):
-                    await self._settled.wait()
-        except TimeoutError:
-            return
-
-    async def push_local(self, *, before: int = _ALL_BLOCKS, to: Sequence[int] = ()) -> None:
-        """Push again what this member accepted before block `before` and no block holds; to all others by default."""
-        batch = await self.in_thread(self.pool.local_older_than, before, RESEND_TRANSACTIONS_MAX)
-        if len(batch):
-            self._push(batch, await self.in_thread(batch.packed), to)
-
-    async def forward(self, to: Sequence[int]) -> None:
-        """Send what our next block would hold to the leader (or, when empty, to all), who seems not to know it."""
-        batch = await self.in_thread(
-            self.pool.payload,
-            gas_limit=self._gas_limit,
-            base_fee=self._base_fee,
-            bytes_max=GOSSIP_BYTES_MAX,
-            count_max=RESEND_TRANSACTIONS_MAX,
-        )
-        if len(batch):
-            self._push(batch, await self.in_thread(batch.packed), to)
-
-    def _push(self, batch: TxBatch, packed: bytes, to: Sequence[int]) -> None:
-        if len(packed) > GOSSIP_BYTES_MAX and len(batch) > 1:
-            half = len(batch) // 2
-            for part in (batch.slice(0, half), batch.slice(half, len(batch))):
-                self._push(part, part.packed(), to)
-            return
-        self._network.send_wire(to, MessageClass.TRANSACTION, wire_pb2.WireMessage(transactions=packed))
-
-    # --- both --------------------------------------------------------------------------------------------------------
-
-    async def _decode(self, packed: bytes) -> TxBatch:
+    async def decode(self, packed: bytes) -> TxBatch:
+        """Decode and recover senders for the next block's rules. Raises `BadBatch`."""
         began = time.perf_counter()
         try:
             return await self.in_thread(
@@ -434,7 +330,7 @@ class PoolKeeper:
         finally:
             metrics.STAGE.labels(stage="decode").inc(time.perf_counter() - began)
 
-    async def _admit(self, batch: TxBatch, *, local: bool) -> tuple[TxBatch, list[TxError | None]]:
+    async def admit(self, batch: TxBatch, *, local: bool) -> tuple[TxBatch, list[TxError | None]]:
         """The accepted ones, and all verdicts. Raises `ServiceAway`."""
         began = time.perf_counter()
         async with self._accounts:
@@ -446,8 +342,8 @@ class PoolKeeper:
                 addresses=unknown,
                 accounts=accounts,
                 number=self._number,
-                gas_limit=self._gas_limit,
-                base_fee=self._base_fee,
+                gas_limit=self.gas_limit,
+                base_fee=self.base_fee,
                 now_ms=_now_ms(),
                 local=local,
             )
@@ -462,7 +358,8 @@ class PoolKeeper:
         self._pending_changed(self.pending)
         return batch if len(indices) == len(batch) else batch.select(indices), verdicts
 
-    def _announce(self, accepted: TxBatch, packed: bytes) -> None:
+    def announce(self, accepted: TxBatch, packed: bytes) -> None:
+        """Show newly admitted ones to the readers of StreamPool."""
         if self.readers and len(accepted):
             admitted = Admitted(accepted.hashes(), packed, accepted.senders())
             for reader in self.readers:
@@ -504,11 +401,11 @@ class PoolKeeper:
         """What the next block would hold, for readers of `pending`; changes nothing."""
         batch: TxBatch = await self.in_thread(
             self.pool.payload,
-            gas_limit=self._gas_limit,
-            base_fee=self._base_fee,
+            gas_limit=self.gas_limit,
+            base_fee=self.base_fee,
             bytes_max=BLOCK_BYTES_MAX,
             count_max=BLOCK_TRANSACTIONS_MAX,
-            sender_gas_max=self._sender_gas_max(self._gas_limit),
+            sender_gas_max=self._sender_gas_max(self.gas_limit),
         )
         return batch
 

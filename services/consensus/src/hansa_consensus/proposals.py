@@ -188,7 +188,7 @@ class Proposals:
         batch, missing = await self._pool.in_thread(self._pool.pool.get, hashes)
         if missing:
             # Proposals travel before bodies: what we miss has often arrived and is being admitted just now.
-            await self._pool.settle(BODIES_SETTLE_SECONDS)
+            await self._pool.gossip.settle(BODIES_SETTLE_SECONDS)
             batch, missing = await self._pool.in_thread(self._pool.pool.get, hashes)
         if not missing:
             return batch

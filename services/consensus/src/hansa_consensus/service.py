@@ -160,7 +160,7 @@ class ConsensusService:
         members.shell = shell
         self._pool, self._shell = pool, shell
         self._spawn(pool.run_submissions(), "submissions")
-        self._spawn(pool.run_gossip(), "gossip")
+        self._spawn(pool.gossip.run(), "gossip")
         self._spawn(network.run(), "members")
         self._spawn(self._expire(pool), "pool expiry")
         await shell.run()

@@ -109,7 +109,7 @@ class Shell:
         """A member can be reached (again), or not any more."""
         if up:
             self.feed(on.PeerUp(self.now_ms(), member))
-            self._spawn(self._pool.push_local(to=(member,)), "push to a member that came back")
+            self._spawn(self._pool.gossip.push_local(to=(member,)), "push to a member that came back")
         else:
             self._queries.gone(member)
             self.feed(on.PeerDown(self.now_ms(), member))
@@ -123,7 +123,7 @@ class Shell:
             return
         match message.WhichOneof("message"):
             case "transactions":
-                self._pool.receive(sender, message.transactions)
+                self._pool.gossip.receive(sender, message.transactions)
             case "bodies_query" | "blocks_query":
                 self._queries.serve(sender, message)
             case "bodies_answer":
@@ -239,7 +239,7 @@ class Shell:
             case do.RequestBlocks():
                 self._spawn(self._request_blocks(effect), "request blocks")
             case do.ForwardPending(member):
-                self._spawn(self._pool.forward(() if member is None else (member,)), "forward pending")
+                self._spawn(self._pool.gossip.forward(() if member is None else (member,)), "forward pending")
             case _:
                 self._tell(effect)
 

@@ -31,8 +31,8 @@ _T = TypeVar("_T")
 ALL_BLOCKS = (1 << 63) - 1
 """A height above any block's."""
 
-# What no honest member pushes, at whatever height and time it is. Other refusals may come from a fork's edge.
-_NEVER_VALID = frozenset({"invalid_signature", "malformed_transaction", "invalid_chain_id", "oversized_data"})
+NEVER_VALID = frozenset({"invalid_signature", "malformed_transaction", "invalid_chain_id", "oversized_data"})
+"""Refusals of what no honest member pushes, at whatever height and time it is. Others may come from a fork's edge."""
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class Gossip:
         self._admissions += 1
         try:
             batch = await self._pool.decode(b"".join(gathered))
-            if not batch.all_valid() and any(error and error.code in _NEVER_VALID for error in batch.errors()):
+            if not batch.all_valid() and any(error and error.code in NEVER_VALID for error in batch.errors()):
                 self._network.score(sender, "invalid_transaction")
             accepted, _ = await self._pool.admit(batch, local=False)
             if len(accepted):

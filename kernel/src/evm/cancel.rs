@@ -12,7 +12,7 @@ use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_types::{Jumps, LegacyBytecode};
 use revm::interpreter::{Instruction, InstructionContext, InstructionResult};
 
-use super::set_up::EvmContext;
+use super::set_up::{EvmContext, Recorded};
 use crate::exec::state::StateError;
 
 /// Set once, from any thread.
@@ -42,7 +42,7 @@ pub struct Watch {
 const JUMPDEST_GAS: u16 = 1;
 
 /// Let JUMPDEST end the run once the flag is set, and undefined opcodes tell which they are.
-pub fn watch(instructions: &mut EthInstructions<EthInterpreter, EvmContext<'_>>) {
+pub fn watch<D: Recorded>(instructions: &mut EthInstructions<EthInterpreter, EvmContext<'_, D>>) {
     for opcode in (0..=u8::MAX).filter(|opcode| OpCode::new(*opcode).is_none()) {
         instructions.insert_instruction(opcode, Instruction::new(undefined), 0);
     }
@@ -50,7 +50,9 @@ pub fn watch(instructions: &mut EthInstructions<EthInterpreter, EvmContext<'_>>)
 }
 
 #[allow(clippy::needless_pass_by_value)] // the type is revm's
-fn jumpdest(context: InstructionContext<'_, EvmContext<'_>, EthInterpreter>) -> Result<(), InstructionResult> {
+fn jumpdest<D: Recorded>(
+    context: InstructionContext<'_, EvmContext<'_, D>, EthInterpreter>,
+) -> Result<(), InstructionResult> {
     if context.host.chain.cancel.is_set() {
         context.host.error = Err(ContextError::Db(StateError::Cancelled));
         return Err(InstructionResult::FatalExternalError);
@@ -59,7 +61,9 @@ fn jumpdest(context: InstructionContext<'_, EvmContext<'_>, EthInterpreter>) -> 
 }
 
 #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps)] // the type is revm's
-fn undefined(context: InstructionContext<'_, EvmContext<'_>, EthInterpreter>) -> Result<(), InstructionResult> {
+fn undefined<D: Recorded>(
+    context: InstructionContext<'_, EvmContext<'_, D>, EthInterpreter>,
+) -> Result<(), InstructionResult> {
     let bytecode = &context.interpreter.bytecode;
     let at = bytecode.pc().saturating_sub(1);
     context.host.chain.undefined = bytecode.bytecode_slice().get(at).copied();

@@ -11,7 +11,7 @@ mod tests;
 
 pub use cancel::CancelFlag;
 pub use set_up::{
-    Evm, Outcome, Purpose, build, cfg_of, run_exact, run_guessing, run_system, set_blob_base_fee, state_of,
+    Evm, Outcome, Purpose, Recorded, build, cfg_of, run_exact, run_guessing, run_system, set_blob_base_fee, state_of,
     undefined_opcode,
 };
 pub use text::{halt_text, invalid_call_text, invalid_transaction};

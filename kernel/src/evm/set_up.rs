@@ -1,6 +1,5 @@
 //! Building an EVM for a block or a call, and running one transaction on it.
 
-use revm::ExecuteEvm;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::context::{CfgEnv, Context, Journal, TxEnv};
 use revm::context_interface::ContextSetters;
@@ -11,6 +10,7 @@ use revm::handler::{Handler, MainBuilder, MainnetEvm, MainnetHandler};
 use revm::primitives::U256;
 use revm::primitives::hardfork::SpecId;
 use revm::state::EvmState;
+use revm::{Database, ExecuteEvm};
 
 use super::cancel::{self, CancelFlag, Watch};
 use crate::error::InputError;
@@ -25,12 +25,20 @@ const SYSTEM_CALL_GAS: u64 = 30_000_000;
 /// Most blobs in one transaction from Osaka on (EIP-7594).
 const BLOBS_PER_TX_MAX: u64 = 6;
 
-/// revm's context over a job's state.
-pub type EvmContext<'a> =
-    Context<revm::context::BlockEnv, TxEnv, CfgEnv, &'a mut JobState, Journal<&'a mut JobState>, Watch>;
+/// revm's context over a job's state, or over another view of it.
+pub type EvmContext<'a, D = JobState> =
+    Context<revm::context::BlockEnv, TxEnv, CfgEnv, &'a mut D, Journal<&'a mut D>, Watch>;
 
-/// An EVM of the chain's rules over a job's state.
-pub type Evm<'a> = MainnetEvm<EvmContext<'a>>;
+/// An EVM of the chain's rules over a job's state, or over another view of it.
+pub type Evm<'a, D = JobState> = MainnetEvm<EvmContext<'a, D>>;
+
+/// A database that records what it lacked.
+pub trait Recorded: Database<Error = StateError> {
+    /// Begin an exact run: a miss ends it.
+    fn begin(&mut self);
+    /// Whether the run lacked a value, so that its outcome is void.
+    fn missed(&self) -> bool;
+}
 
 /// Which checks a run makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,18 +104,18 @@ fn block_of(spec: &Spec, env: &BlockEnv, cfg: &CfgEnv) -> revm::context::BlockEn
 
 /// An EVM for `env` over `state`. With `cancel`, a run ends soon after the flag is set.
 #[must_use]
-pub fn build<'a>(
+pub fn build<'a, D: Recorded>(
     spec: &Spec,
     env: &BlockEnv,
-    state: &'a mut JobState,
+    state: &'a mut D,
     purpose: Purpose,
     cancel: Option<&CancelFlag>,
-) -> Evm<'a> {
+) -> Evm<'a, D> {
     let cfg = cfg_of(spec, env, purpose);
     let block = block_of(spec, env, &cfg);
-    let mut journal: Journal<&'a mut JobState> = Journal::new(state);
+    let mut journal: Journal<&'a mut D> = Journal::new(state);
     journal.set_spec_id(cfg.spec);
-    let context: EvmContext<'a> = Context {
+    let context: EvmContext<'a, D> = Context {
         block,
         tx: TxEnv::default(),
         cfg,
@@ -136,12 +144,12 @@ pub fn undefined_opcode(evm: &Evm<'_>) -> Option<u8> {
     evm.ctx.chain.undefined
 }
 
-/// The job's state behind an EVM.
-pub fn state_of<'e>(evm: &'e mut Evm<'_>) -> &'e mut JobState {
+/// The state behind an EVM.
+pub fn state_of<'e, D: Recorded>(evm: &'e mut Evm<'_, D>) -> &'e mut D {
     evm.ctx.journaled_state.database
 }
 
-fn outcome(evm: &mut Evm<'_>, result: Result<ExecutionResult, EVMError<StateError>>) -> Outcome {
+fn outcome<D: Recorded>(evm: &mut Evm<'_, D>, result: Result<ExecutionResult, EVMError<StateError>>) -> Outcome {
     let state = evm.finalize();
     // The recorded misses decide, not the kind of error: code on the way may have swallowed it.
     if state_of(evm).missed() {
@@ -163,7 +171,7 @@ fn outcome(evm: &mut Evm<'_>, result: Result<ExecutionResult, EVMError<StateErro
 ///
 /// # Panics
 /// When revm fails on its own, which is a bug of the kernel.
-pub fn run_exact(evm: &mut Evm<'_>, tx: TxEnv) -> Outcome {
+pub fn run_exact<D: Recorded>(evm: &mut Evm<'_, D>, tx: TxEnv) -> Outcome {
     state_of(evm).begin();
     let result = evm.transact_one(tx);
     outcome(evm, result)

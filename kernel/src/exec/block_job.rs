@@ -5,7 +5,8 @@ use alloy_primitives::{B64, B256, Bloom};
 use rayon::prelude::*;
 
 use super::cache::CacheView;
-use super::need::{Keys, RawValues, Values};
+use super::exchange::Exchange;
+use super::need::{Keys, RawValues};
 use super::receipts;
 use super::sequential::{self, BlockInvalid, Committed, Pass, Plan};
 use super::state::{GUESSED_KEYS_MAX, JobState};
@@ -101,10 +102,7 @@ enum Phase {
     New,
     /// Guessing from this position on, then ask.
     Guess(usize),
-    /// Waiting for an answer.
-    Asked(Keys),
     Run,
-    Over,
 }
 
 /// Executes one block. Every step either asks, stops at its work limit, or ends.
@@ -114,6 +112,7 @@ pub struct BlockJob {
     state: JobState,
     done: Committed,
     phase: Phase,
+    exchange: Exchange,
     hints: Keys,
     rounds_max: u32,
     /// Rounds since the transaction at `done.next` first missed, while building.
@@ -160,6 +159,7 @@ impl BlockJob {
             state,
             done: Committed::default(),
             phase: Phase::New,
+            exchange: Exchange::default(),
             hints,
             rounds_max,
             stuck: (usize::MAX, 0),
@@ -172,32 +172,11 @@ impl BlockJob {
     /// # Errors
     /// The block breaks a rule; or the answer is not one to what was asked, and the right one may still be given.
     pub fn step(&mut self, values: Option<&RawValues<'_>>) -> Result<Step, JobError> {
-        match (std::mem::replace(&mut self.phase, Phase::Run), values) {
-            (Phase::Asked(asked), Some(raw)) => match Values::read(&asked, raw) {
-                Ok(values) => self.state.accept(&asked, values),
-                Err(error) => {
-                    self.phase = Phase::Asked(asked);
-                    return Err(error.into());
-                }
-            },
-            (Phase::Asked(asked), None) => {
-                self.phase = Phase::Asked(asked);
-                return Err(InputError::new("values", "the answer to the last need", "nothing").into());
-            }
-            (Phase::Over, _) => {
-                self.phase = Phase::Over;
-                return Err(InputError::new("step", "a job that has not ended", "an ended one").into());
-            }
-            (phase, Some(_)) => {
-                self.phase = phase;
-                return Err(InputError::new("values", "nothing, since nothing was asked", "values").into());
-            }
-            (phase, None) => self.phase = phase,
-        }
+        self.exchange.take_up(&mut self.state, values)?;
         self.stats.steps += 1;
         let result = self.advance();
         if !matches!(result, Ok(Step::Need(_) | Step::Progress)) {
-            self.phase = Phase::Over;
+            self.exchange.end();
         }
         result
     }
@@ -290,10 +269,10 @@ impl BlockJob {
             let message = format!("reads more than {} keys", self.state.asked());
             return Err(JobError::Invalid(BlockInvalid::new(index, "too_many_keys", message)));
         }
-        let asked = self.state.take_wanted();
+        let asked = self.exchange.ask(&mut self.state);
         self.stats.rounds += 1;
         self.stats.misses += asked.len() as u64;
-        self.phase = Phase::Asked(asked.clone());
+        self.phase = Phase::Run;
         Ok(Step::Need(asked))
     }
 

@@ -8,7 +8,8 @@ use revm::context::result::{ExecutionResult, HaltReason, InvalidTransaction};
 
 use super::cache::CacheView;
 use super::estimate::{Next, Search, Trial};
-use super::need::{Keys, RawValues, Values};
+use super::exchange::Exchange;
+use super::need::{Keys, RawValues};
 use super::overrides::{BlockOverrides, StateOverrides};
 use super::receipts::encode_logs;
 use super::state::JobState;
@@ -109,14 +110,6 @@ impl From<InputError> for CallError {
     }
 }
 
-#[derive(Debug)]
-enum Phase {
-    New,
-    Asked(Keys),
-    Run,
-    Over,
-}
-
 /// One call.
 #[derive(Debug)]
 pub struct CallJob {
@@ -133,7 +126,9 @@ pub struct CallJob {
     estimate: bool,
     gas: u64,
     search: Option<Search>,
-    phase: Phase,
+    /// What is known before anything runs has been asked for.
+    prefetched: bool,
+    exchange: Exchange,
     rounds: u32,
     cancel: CancelFlag,
 }
@@ -221,7 +216,8 @@ impl CallJob {
             estimate: request.estimate,
             gas: request.gas,
             search: None,
-            phase: Phase::New,
+            prefetched: false,
+            exchange: Exchange::default(),
             rounds: 0,
             cancel,
         })
@@ -233,40 +229,19 @@ impl CallJob {
     /// The answer is not one to what was asked; or the job was cancelled.
     pub fn step(&mut self, values: Option<&RawValues<'_>>) -> Result<CallStep, CallError> {
         if self.cancel.is_set() {
-            self.phase = Phase::Over;
+            self.exchange.end();
             return Err(CallError::Cancelled);
         }
-        match (std::mem::replace(&mut self.phase, Phase::Run), values) {
-            (Phase::Asked(asked), Some(raw)) => match Values::read(&asked, raw) {
-                Ok(values) => self.state.accept(&asked, values),
-                Err(error) => {
-                    self.phase = Phase::Asked(asked);
-                    return Err(error.into());
-                }
-            },
-            (Phase::Asked(asked), None) => {
-                self.phase = Phase::Asked(asked);
-                return Err(InputError::new("values", "the answer to the last need", "nothing").into());
-            }
-            (Phase::Over, _) => {
-                self.phase = Phase::Over;
-                return Err(InputError::new("step", "a job that has not ended", "an ended one").into());
-            }
-            (phase, Some(_)) => {
-                self.phase = phase;
-                return Err(InputError::new("values", "nothing, since nothing was asked", "values").into());
-            }
-            (phase, None) => self.phase = phase,
-        }
+        self.exchange.take_up(&mut self.state, values)?;
         let result = self.advance();
         if !matches!(result, Ok(CallStep::Need(_) | CallStep::Progress)) {
-            self.phase = Phase::Over;
+            self.exchange.end();
         }
         result
     }
 
     fn advance(&mut self) -> Result<CallStep, CallError> {
-        if matches!(self.phase, Phase::New) {
+        if !std::mem::replace(&mut self.prefetched, true) {
             self.prefetch();
         }
         if !self.overridden {
@@ -280,7 +255,6 @@ impl CallJob {
             self.overrides.apply(&mut self.state);
             self.overridden = true;
         }
-        self.phase = Phase::Run;
         if self.estimate { self.advance_search() } else { self.advance_call() }
     }
 
@@ -304,9 +278,7 @@ impl CallJob {
             return Err(InputError::new("call", "a call that reads less state", got).into());
         }
         self.rounds += 1;
-        let asked = self.state.take_wanted();
-        self.phase = Phase::Asked(asked.clone());
-        Ok(CallStep::Need(asked))
+        Ok(CallStep::Need(self.exchange.ask(&mut self.state)))
     }
 
     /// Run once with `gas`. After a miss, run on with guesses to find more keys for the same round.

@@ -4,6 +4,7 @@ pub mod block_job;
 pub mod cache;
 pub mod call_job;
 pub mod estimate;
+pub mod exchange;
 pub mod need;
 pub mod overrides;
 pub mod receipts;

@@ -5,6 +5,20 @@ use revm::bytecode::Bytecode;
 use revm::state::AccountInfo;
 
 use super::{Code, Fields, GUESSED_BALANCE, GUESSED_SLOT, JobState, Mode, StateError};
+use crate::evm::Recorded;
+
+impl Recorded for JobState {
+    fn begin(&mut self) {
+        self.mode = Mode::Exact;
+        self.missed = false;
+        self.read_codes.clear();
+        self.read_blocks.clear();
+    }
+
+    fn missed(&self) -> bool {
+        self.missed
+    }
+}
 
 impl revm::Database for JobState {
     type Error = StateError;

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::cache::CacheView;
 use super::need::{Keys, Record, Values};
+use crate::evm::Recorded;
 
 /// New keys that one guessed run of a transaction may find.
 pub const GUESSED_KEYS_MAX: usize = 64;
@@ -379,24 +380,10 @@ impl JobState {
 
     // --- runs ---
 
-    /// Begin an exact run: a miss ends it.
-    pub fn begin(&mut self) {
-        self.mode = Mode::Exact;
-        self.missed = false;
-        self.read_codes.clear();
-        self.read_blocks.clear();
-    }
-
     /// Begin a run on guesses for a transaction of `sender`.
     pub fn begin_guessing(&mut self, sender: Address, nonce: u64) {
-        self.begin();
+        Recorded::begin(self);
         self.mode = Mode::Guess { sender, nonce, budget: GUESSED_KEYS_MAX };
-    }
-
-    /// Whether the exact run since [`Self::begin`] lacked a value, so that its outcome is void.
-    #[must_use]
-    pub fn missed(&self) -> bool {
-        self.missed
     }
 
     fn miss<T>(&mut self, new: bool, guess: impl FnOnce() -> Option<T>) -> Result<T, StateError> {

@@ -3,6 +3,7 @@
 import itertools
 
 from hansa_p2p.core.dial import DialSchedule, dials
+from hansa_p2p.core.held import Held
 from hansa_p2p.core.hello import Greeting, hello_refusal
 from hansa_p2p.core.inbox import Inbox
 from hansa_p2p.core.queues import ClassQueues, Kind, Message
@@ -64,6 +65,33 @@ def test_senders_take_turns_within_a_class() -> None:
     inbox.push(2, Message(Kind.SYNC, b"4"))
     order = [inbox.pop() for _ in range(5)]
     assert [item and (item[0], item[1].payload) for item in order] == [(1, b"3"), (3, b"1"), (3, b"2"), (2, b"4"), None]
+
+
+def test_transactions_are_held_in_order_per_sender_and_handed_over_once() -> None:
+    held = Held()
+    for sender, payload in ((2, b"1"), (0, b"2"), (2, b"3")):
+        assert held.push(sender, Message(Kind.TRANSACTION, payload)) == []
+    assert [(sender, message.payload) for sender, message in held.take()] == [(0, b"2"), (2, b"1"), (2, b"3")]
+    assert held.take() == []
+
+
+def test_other_classes_are_never_held() -> None:
+    held = Held()
+    for kind in (Kind.VOTE, Kind.PROPOSAL, Kind.CERTIFICATE, Kind.SYNC):
+        assert held.push(1, Message(kind, b"x")) == [Message(kind, b"x")]
+    assert held.take() == []
+
+
+def test_full_hold_loses_the_senders_own_oldest() -> None:
+    held = Held(messages_max=2, bytes_max=10)
+    held.push(1, Message(Kind.TRANSACTION, b"other"))
+    for payload in (b"a", b"b"):
+        assert held.push(2, Message(Kind.TRANSACTION, payload)) == []
+    assert held.push(2, Message(Kind.TRANSACTION, b"c")) == [Message(Kind.TRANSACTION, b"a")]
+    assert held.push(2, Message(Kind.TRANSACTION, b"d" * 10)) == [
+        Message(Kind.TRANSACTION, one) for one in (b"b", b"c")
+    ]
+    assert [message.payload for _, message in held.take()] == [b"other", b"d" * 10]
 
 
 def test_only_the_newest_change_of_a_member_waits() -> None:

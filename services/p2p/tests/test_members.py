@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from hansa.v1 import p2p_pb2, p2p_pb2_grpc
+from hansa_p2p.core.inbox import Inbox
+from hansa_p2p.core.queues import Kind, Message
 from hansa_p2p.service import P2pService
 from p2p_members import Attached, at, configs, eventually, start, start_all
 
@@ -79,6 +81,41 @@ async def test_second_attachment_ends_the_first() -> None:
         assert (await second.message())[2] == b"x"
         assert (await attached[0].call.code()).name == "ABORTED"
         await second.close()
+
+
+async def test_bodies_pushed_before_consensus_attaches_wait_for_it_and_votes_do_not() -> None:
+    services = await start_all(configs(2))
+    async with running(services[:1]) as attached:
+        await attached[0].until_up(1)
+        for number in range(20):
+            await attached[0].send(b"body %d" % number, kind=4)
+            await attached[0].send(b"vote %d" % number, kind=1)
+        mesh = services[1]._mesh
+        assert mesh is not None
+        await eventually(lambda: (mesh.peers[0].dropped, len(mesh._held)) == (20, 20))
+        async with running(services[1:]) as (late,):
+            await late.until_up(0)
+            await attached[0].send(b"end", kind=4)
+            got = [await late.message() for _ in range(21)]
+            assert got == [(0, 4, payload) for payload in [*(b"body %d" % number for number in range(20)), b"end"]]
+
+
+async def test_bodies_that_one_attachment_did_not_take_reach_the_next() -> None:
+    services = await start_all(configs(2))
+    async with running(services) as attached:
+        await attached[0].until_up(1)
+        await attached[1].until_up(0)
+        mesh = services[1]._mesh
+        assert mesh is not None
+        first, second = Inbox(), Inbox()
+        mesh.attach(first, lambda: None)
+        await attached[0].send(b"body", kind=4)
+        await attached[0].send(b"vote", kind=1)
+        await eventually(lambda: sum(len(queue) for queue in first._queues.values()) == 2)
+        mesh.attach(second, lambda: None)
+        mesh.detach(first)  # it was replaced already: nothing more happens
+        assert second.pop() == (0, Message(Kind.TRANSACTION, b"body"))
+        assert second.pop() is None
 
 
 async def test_chain_of_another_genesis_is_refused() -> None:

@@ -20,6 +20,13 @@ QUEUE_BYTES_MAX = 8 << 20
 PEER_BYTES_MAX = 40 << 20
 """Bytes that wait for one peer in all classes; past it the lowest class loses its oldest first."""
 
+HELD_MESSAGES_MAX = 1_000
+"""Pushed transactions of one member, in messages, that wait until our consensus attaches; past it the oldest goes."""
+
+HELD_BYTES_MAX = 8 << 20
+"""The same in bytes: some 60,000 transfers, a minute and a half of a busy member. Its origin pushes what is dropped
+again after ten blocks without it."""
+
 RECEIVE_BYTES_PER_SECOND = 10 << 20
 """What one peer may send in the long run (spec reliability 6.2); past it we read its stream later."""
 
@@ -74,5 +81,7 @@ ATTACHMENTS_MAX = 8
 
 assert RECEIVE_BURST_BYTES >= MEMBER_MESSAGE_BYTES_MAX, "a peer's largest message must fit into its burst"
 assert PEER_BYTES_MAX >= MEMBER_MESSAGE_BYTES_MAX, "the largest message must fit into a peer's queues"
+assert HELD_MESSAGES_MAX <= QUEUE_MESSAGES_MAX, "what was held must fit into the queues of the new attachment"
+assert HELD_BYTES_MAX <= QUEUE_BYTES_MAX, "what was held must fit into the queues of the new attachment"
 assert MESSAGE_BYTES_MAX >= MEMBER_MESSAGE_BYTES_MAX + FRAME_OVERHEAD_BYTES, "consensus must be able to hand over any"
 assert SILENCE_SECONDS_MAX > 2 * PING_SECONDS, "one lost ping must not end a link"

@@ -12,6 +12,7 @@ from hansa.v1 import p2p_pb2, p2p_pb2_grpc
 from hansa_p2p import metrics
 from hansa_p2p.config import Member, P2pConfig
 from hansa_p2p.core.dial import DialSchedule, dials
+from hansa_p2p.core.held import Held
 from hansa_p2p.core.inbox import Inbox
 from hansa_p2p.core.queues import Message
 from hansa_p2p.errors import LinkEnded, PeerRefused
@@ -39,28 +40,45 @@ def member_options() -> list[tuple[str, int | str]]:
 
 
 class Mesh:
-    """Links with all other members. What they send goes into the attached inbox."""
+    """Links with all other members. What they send goes into the attached inbox; bodies wait until there is one."""
 
     def __init__(self, config: P2pConfig) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self.peers = {member.index: Peer(member) for member in config.others}
         self._inbox: Inbox | None = None
+        self._held = Held()  # empty while an inbox is attached
         self._notify: Callable[[], None] = lambda: None
 
     # --- consensus' side ---------------------------------------------------------------------------------------------
 
     def attach(self, inbox: Inbox, notify: Callable[[], None]) -> None:
-        """From now on messages go to `inbox`; `notify` is called after each. It begins with who is up."""
+        """From now on messages go to `inbox`; `notify` is called after each.
+
+        It begins with who is up, then what was pushed while nobody was attached, or what the attachment before did
+        not take.
+        """
+        if self._inbox is not None:
+            self.detach(self._inbox)
         self._inbox, self._notify = inbox, notify
         for index, peer in self.peers.items():
             inbox.change(index, up=peer.link is not None)
+        for sender, message in self._held.take():
+            inbox.push(sender, message)
         notify()
 
     def detach(self, inbox: Inbox) -> None:
-        """Messages are dropped until the next `attach`; nothing when `inbox` is no longer the attached one."""
+        """Until the next `attach` pushed transactions wait and other messages are dropped.
+
+        Does nothing when `inbox` is no longer the attached one.
+        """
         if self._inbox is inbox:
             self._inbox, self._notify = None, lambda: None
+            for sender, message in inbox.take_transactions():
+                self._hold(self.peers[sender], message)
+
+    def _hold(self, peer: Peer, message: Message) -> None:
+        peer.drop(len(self._held.push(peer.member.index, message)), "not_attached")
 
     def send(self, to: Sequence[int], message: Message) -> None:
         """Queue for members `to`, all when empty. Never blocks; what cannot go is dropped and counted."""
@@ -107,9 +125,9 @@ class Mesh:
             self._notify()
 
     def received(self, peer: Peer, message: Message) -> None:
-        """Hand a message on to consensus."""
+        """Hand a message on to consensus, or keep it until one attaches."""
         if self._inbox is None:
-            peer.drop(1, "not_attached")
+            self._hold(peer, message)
             return
         peer.drop(len(self._inbox.push(peer.member.index, message)), "queue_full")
         self._notify()

@@ -29,6 +29,14 @@ class Inbox:
             return member, up
         return None
 
+    def take_transactions(self) -> list[tuple[int, Message]]:
+        """(sender, message) of all transactions that wait, in order per sender, out of their turn."""
+        found: list[tuple[int, Message]] = []
+        for sender in sorted(self._queues):
+            while self._queues[sender].has(Kind.TRANSACTION):
+                found.append((sender, self._queues[sender].take(Kind.TRANSACTION)))
+        return found
+
     def pop(self) -> tuple[int, Message] | None:
         """(sender, message) of the most important class that waits."""
         for kind in Kind:

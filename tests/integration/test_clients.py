@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,11 +28,13 @@ def members(consortium: Consortium) -> list[Member]:
     return consortium.members()
 
 
-def tool(name: str, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
-    """Output of one of the npm clients."""
+def tool(
+    name: str, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None, timeout: float = 120
+) -> str:
+    """Output of one of the npm clients; `env` goes on top of ours."""
     done = subprocess.run(
-        [str(CLIENTS / "node_modules" / ".bin" / name), *arguments],
-        cwd=CLIENTS, input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
+        [str(CLIENTS / "node_modules" / ".bin" / name), *arguments], cwd=CLIENTS, input=stdin,
+        env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{name} {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -175,3 +179,40 @@ def test_erc20_with_forge_and_cast(consortium: Consortium, members: list[Member]
     assert len(proof["accountProof"]) >= 1
     receipt = json.loads(tool("cast", "receipt", "--json", "--rpc-url", urls[3], sent["transactionHash"]))
     assert receipt["blockHash"] == sent["blockHash"]
+
+
+def test_erc20_with_hardhat(consortium: Consortium, members: list[Member], tmp_path: Path) -> None:
+    account = consortium.accounts()[8]
+    recipient = Account.create().address
+    env = {
+        "HANSA_RPC_URLS": json.dumps([member.rpc_url for member in members]),
+        "HANSA_PRIVATE_KEY": account["private_key"],
+        # A home of its own: Hardhat keeps consents and compilers there, and must not need either.
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "CI": "true",
+    }
+
+    def step(member: int, **what: Any) -> dict[str, Any]:
+        out = tool(
+            "hardhat", "run", "--no-compile", "hardhat.cjs", "--network", f"member{member}",
+            env={**env, "HANSA_STEP": json.dumps(what)},
+        )  # fmt: skip
+        found: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return found
+
+    tool("hardhat", "compile", "--force", env=env)
+    assert not list(tmp_path.rglob("*solc*")), "npm's solc was at hand: nothing is downloaded"
+
+    deployed = step(1, do="deploy")
+    assert int(deployed["status"], 16) == 1
+    assert deployed["from"] == account["address"].lower()
+    address = deployed["contractAddress"]
+
+    sent = step(2, do="transfer", address=address, recipient=recipient, amount=str(AMOUNT))
+    assert int(sent["status"], 16) == 1
+    assert len(sent["logs"]) == 1
+    read = step(3, do="read", address=address, recipient=recipient, block=int(sent["blockNumber"], 16))
+    assert read == {"balance": str(AMOUNT), "before": "0", "refused": "ERC20InsufficientBalance"}

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import brotli
 import httpx
 import orjson
 import pytest
 from api_node import Node
+from hansa_api.http_body import encoding_for
 
 Rpc = Callable[..., Any]
 WHO = "0x" + "11" * 20
@@ -258,6 +260,58 @@ def test_gzip_goes_both_ways(http: httpx.Client) -> None:
     assert len(answer.json()) == 20
 
 
+def test_brotli_goes_both_ways(http: httpx.Client) -> None:
+    body = brotli.compress(b'{"jsonrpc":"2.0","id":1,"method":"rpc_modules"}')
+    assert post(http, body, content_encoding="br").json()["result"]["eth"] == "1.0"
+    batch = [{"jsonrpc": "2.0", "id": i, "method": "hansa_getNodeStatus"} for i in range(20)]
+    answer = post(
+        http, brotli.compress(orjson.dumps(batch)), content_encoding="br", accept_encoding="gzip, deflate, br"
+    )
+    assert answer.headers["content-encoding"] == "br"
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert [item["id"] for item in answer.json()] == list(range(20))
+
+
+def test_small_answers_and_clients_that_take_no_encoding_get_plain_json(http: httpx.Client) -> None:
+    small = post(http, b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}', accept_encoding="br, gzip")
+    assert "content-encoding" not in small.headers
+    batch = orjson.dumps([{"jsonrpc": "2.0", "id": i, "method": "hansa_getNodeStatus"} for i in range(20)])
+    for accepted in ("identity", "deflate", "br;q=0, gzip;q=0"):
+        answer = post(http, batch, accept_encoding=accepted)
+        assert "content-encoding" not in answer.headers
+        assert len(answer.json()) == 20
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"),
+    [
+        (b"", b""),
+        (b"gzip", b"gzip"),
+        (b"br", b"br"),
+        (b"gzip, deflate, br, zstd", b"br"),
+        (b"GZIP , BR", b"br"),
+        (b"br;q=0.5, gzip;q=0.8", b"gzip"),
+        (b"br;q=0, gzip", b"gzip"),
+        (b"br;q=0, *", b"gzip"),
+        (b"*", b"br"),
+        (b"*;q=0", b""),
+        (b"identity", b""),
+        (b"brotli, xgzip", b""),
+        (b"br;q=nan, gzip;q=inf", b""),
+        (b";;,;q=,", b""),
+        (b"a," * 16 + b"br", b""),
+    ],
+)
+def test_encoding_is_what_the_client_weighs_most(accepted: bytes, expected: bytes) -> None:
+    assert encoding_for(accepted) == expected
+
+
+def test_brotli_bomb_is_413(http: httpx.Client) -> None:
+    answer = post(http, brotli.compress(b" " * (20 << 20)), content_encoding="br")
+    assert answer.status_code == 413
+    assert "100 times" in answer.json()["error"]["message"]
+
+
 def test_gzip_bomb_is_413(http: httpx.Client) -> None:
     answer = post(http, gzip.compress(b" " * (20 << 20)), content_encoding="gzip")
     assert answer.status_code == 413
@@ -272,6 +326,10 @@ def test_gzip_bomb_is_413(http: httpx.Client) -> None:
         (b"no gzip", "gzip", 400),
         (gzip.compress(b"{}")[:-4], "gzip", 400),
         (gzip.compress(b"{}") * 2, "gzip", 400),
+        (b"no brotli", "br", 400),
+        (b"", "br", 400),
+        (brotli.compress(b"{}")[:-1], "br", 400),
+        (brotli.compress(b"{}") * 2, "br", 400),
         (b"{}", "deflate", 415),
     ],
 )

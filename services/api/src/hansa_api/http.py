@@ -15,7 +15,17 @@ from hansa_api import metrics
 from hansa_api.connection import Connection
 from hansa_api.dispatcher import Dispatcher, error_bytes
 from hansa_api.errors import InternalError, InvalidRequest, LimitExceeded, RpcError, Unavailable
-from hansa_api.http_body import BodyRefused, Disconnected, Receive, Scope, Send, headers_of, read_body, respond
+from hansa_api.http_body import (
+    BodyRefused,
+    Disconnected,
+    Receive,
+    Scope,
+    Send,
+    encoding_for,
+    headers_of,
+    read_body,
+    respond,
+)
 from hansa_api.origins import Origins
 from hansa_api.page import status_page
 from hansa_api.protocol import Gate
@@ -147,14 +157,11 @@ class HttpApp:
         if connection.items_limited and connection.items_limited == connection.items:
             status = 429
             cors = [*cors, (b"retry-after", b"%d" % connection.rate_limited)]
+        encoding = b""
         # Hashes do not compress: answers to sends go as they are.
-        compress = (
-            answer is not None
-            and len(answer) >= self._api.limits.gzip_from_bytes
-            and b"gzip" in headers.get(b"accept-encoding", b"")
-            and _SEND_METHOD not in body[:200]
-        )
-        await respond(send, status, answer or b"", extra=cors, compress=compress)
+        if answer is not None and len(answer) >= self._api.limits.gzip_from_bytes and _SEND_METHOD not in body[:200]:
+            encoding = encoding_for(headers.get(b"accept-encoding", b""))
+        await respond(send, status, answer or b"", extra=cors, encoding=encoding)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)

@@ -28,7 +28,9 @@ class Limits:
     connections: int = 2_000  # about 30 KiB each
     connections_per_address: int = 64  # one address must not take all; loopback may in local profiles
     websockets: int = 512  # each holds a queue of notices
-    gzip_from_bytes: int = 16 << 10  # smaller answers fit into few packets: compressing costs more than it saves
+    gzip_from_bytes: int = (
+        16 << 10
+    )  # smaller answers (br, too) fit into few packets: compressing costs more than it saves
 
     # --- JSON-RPC batches -------------------------------------------------------------------------------------------
     batch_items: int = 1_000

@@ -8,7 +8,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from api_accounts import Sender
 from hansa.chainspec import TEST_ADDRESSES
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 from keeper_contract import CREATION, STORE
 from support.vectors import VECTORS, needs_vectors
 

@@ -460,6 +460,7 @@ class Param(Generic[T]):
     name: str
     parse: Callable[[Any], T]
     default: Any = _REQUIRED
+    schema: dict[str, Any] | None = None  # JSON Schema of what `parse` takes, where `openrpc.py` does not know `parse`
 
     @property
     def required(self) -> bool:

@@ -173,8 +173,8 @@ def methods(limits: Limits) -> list[Method]:
     parameters = (
         transaction,
         Param("block", block, LATEST),
-        Param("stateOverrides", overrides(limits), b""),
-        Param("blockOverrides", overrides(limits), b""),
+        Param("stateOverrides", overrides(limits), b"", {"type": "object"}),
+        Param("blockOverrides", overrides(limits), b"", {"type": "object"}),
     )
     return [
         Method("eth_call", call, parameters, cost=CALL_COST),

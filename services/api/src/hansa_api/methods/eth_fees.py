@@ -67,7 +67,7 @@ def methods(limits: Limits) -> list[Method]:
             (
                 Param("blockCount", count_or_number),
                 Param("newestBlock", block_number),
-                Param("rewardPercentiles", percentiles(limits), []),
+                Param("rewardPercentiles", percentiles(limits), [], {"type": "array", "items": {"type": "number"}}),
             ),
             cost=lambda arguments: 1 + min(arguments[0], limits.fee_history_blocks) // 16,
         ),

@@ -90,7 +90,7 @@ async def filter_logs(api: Api, filter_id: str) -> Any:
 def methods(limits: Limits) -> list[Method]:
     """This file's part of the table."""
     filter_id = Param("filterId", text)
-    criteria = Param("filter", log_filter(limits))
+    criteria = Param("filter", log_filter(limits), schema={"type": ["object", "null"]})
     return [
         Method("eth_newFilter", new_filter, (criteria,), cost=logs_cost, connection=True),
         Method("eth_newBlockFilter", new_block_filter, connection=True),

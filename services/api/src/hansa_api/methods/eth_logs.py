@@ -24,4 +24,11 @@ def logs_cost(arguments: Sequence[Any]) -> int:
 
 def methods(limits: Limits) -> list[Method]:
     """This file's part of the table."""
-    return [Method("eth_getLogs", get_logs, (Param("filter", log_filter(limits)),), cost=logs_cost)]
+    return [
+        Method(
+            "eth_getLogs",
+            get_logs,
+            (Param("filter", log_filter(limits), schema={"type": ["object", "null"]}),),
+            cost=logs_cost,
+        )
+    ]

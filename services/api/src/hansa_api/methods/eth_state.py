@@ -123,7 +123,7 @@ def _storage_request(limits: Limits) -> Any:
 def methods(limits: Limits) -> list[Method]:
     """This file's part of the table."""
     who, at = Param("address", address), Param("block", block, LATEST)
-    proof_keys = Param("storageKeys", list_of(_asked_slot, limits.proof_keys, "storage keys"))
+    proof_keys = Param("storageKeys", list_of(_asked_slot, limits.proof_keys, "storage keys"), schema={"type": "array"})
     return [
         Method("eth_getBalance", get_balance, (who, at)),
         Method("eth_getTransactionCount", get_transaction_count, (who, at)),
@@ -132,7 +132,7 @@ def methods(limits: Limits) -> list[Method]:
         Method(
             "eth_getStorageValues",
             get_storage_values,
-            (Param("requests", _storage_request(limits)), at),
+            (Param("requests", _storage_request(limits), schema={"type": "object"}), at),
             cost=lambda arguments: 1 + sum(len(keys) for keys in arguments[0].values()) // 16,
         ),
         Method("eth_getAccount", get_account, (who, at)),

@@ -13,6 +13,7 @@ from hansa_api.params import LATEST, At, Invalid, Param, block, count_or_number,
 from hansa_api.registry import Method
 
 CONF_LEVEL_MAX = (1 << 32) - 1
+_RAWS = {"type": "array", "items": {"type": "string"}}
 
 
 async def submit_batch(api: Api, raws: list[bytes]) -> list[dict[str, Any]]:
@@ -146,10 +147,12 @@ def methods(limits: Limits) -> list[Method]:
         Method(
             "hansa_submitBatch",
             submit_batch,
-            (Param("transactions", list_of(data, limits.batch_items, "transactions")),),
+            (Param("transactions", list_of(data, limits.batch_items, "transactions"), schema=_RAWS),),
             cost=lambda arguments: SEND_COST * max(1, len(arguments[0])),
         ),
-        Method("hansa_getMostRecent", get_most_recent, (Param("confLevel", _level, 0),)),
+        Method(
+            "hansa_getMostRecent", get_most_recent, (Param("confLevel", _level, 0, {"type": ["string", "integer"]}),)
+        ),
         Method("hansa_getCertificate", get_certificate, (Param("block", block, LATEST),)),
         Method("hansa_getMembers", get_members),
         Method("hansa_getNodeStatus", get_node_status),

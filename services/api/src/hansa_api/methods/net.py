@@ -2,12 +2,14 @@
 
 import platform
 import sys
+from typing import Any
 
 from hansa import __version__
 from hansa_kernel import keccak
 
 from hansa_api.api import Api
 from hansa_api.limits import Limits
+from hansa_api.openrpc import document
 from hansa_api.params import Param, data
 from hansa_api.registry import Method
 
@@ -48,6 +50,11 @@ def modules(api: Api) -> dict[str, str]:
     return api.registry.modules()
 
 
+def discover(api: Api) -> dict[str, Any]:
+    """The OpenRPC document of the methods that are served here."""
+    return document(api.registry)
+
+
 def methods(_limits: Limits) -> list[Method]:
     """This file's part of the table."""
     return [
@@ -57,4 +64,5 @@ def methods(_limits: Limits) -> list[Method]:
         Method("web3_clientVersion", client_version),
         Method("web3_sha3", sha3, (Param("data", data),)),
         Method("rpc_modules", modules),
+        Method("rpc_discover", discover, cost=10),
     ]

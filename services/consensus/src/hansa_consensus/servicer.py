@@ -166,6 +166,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServicer):
             response.highest_known = max(status.highest_known, status.head)
             response.head = status.head
             response.waiting_for = shell.waiting_for
+            response.mode = status.mode.value
         response.missing.extend(missing)
         response.members.extend(
             consensus_pb2.MemberStatus(

@@ -5,7 +5,19 @@ from collections.abc import Callable
 
 import typer
 
-from hansa.cli import about, accounts, bench, genesis, keys, local, processes, reading, settings, transactions
+from hansa.cli import (
+    about,
+    accounts,
+    bench,
+    genesis,
+    keys,
+    local,
+    processes,
+    reading,
+    settings,
+    transactions,
+    validator,
+)
 from hansa.cli.output import EXIT_FAILED, EXIT_UNREACHABLE, CommandFailed
 
 app = typer.Typer(
@@ -21,6 +33,7 @@ app.add_typer(genesis.app, name="genesis", help="Make and check chain specs.")
 app.add_typer(keys.app, name="keys", help="Keys of a member.")
 app.add_typer(accounts.app, name="account", help="Ethereum accounts in key files.")
 app.add_typer(settings.app, name="config", help="Settings of a node.")
+app.add_typer(validator.app, name="validator", help="A member's votes.")
 app.add_typer(bench.app, name="bench", help="Measure a node.")
 
 

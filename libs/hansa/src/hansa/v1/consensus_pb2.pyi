@@ -350,6 +350,7 @@ class GetStatusResponse(_message.Message):
     GENESIS_HASH_FIELD_NUMBER: _builtins.int
     QUORUM_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
     chain_id: _builtins.int
     view: _builtins.int
@@ -366,6 +367,8 @@ class GetStatusResponse(_message.Message):
     head: _builtins.int
     genesis_hash: _builtins.bytes
     quorum: _builtins.int
+    mode: _builtins.str
+    """Whether this member votes: starting, observing (rule K4), voting, following or halted; empty before the engine runs."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberStatus]: ...
     @_builtins.property
@@ -392,10 +395,11 @@ class GetStatusResponse(_message.Message):
         genesis_hash: _builtins.bytes = ...,
         quorum: _builtins.int = ...,
         limits: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        mode: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_id", b"chain_id", "engine", b"engine", "genesis_hash", b"genesis_hash", "head", b"head", "height", b"height", "highest_known", b"highest_known", "leader", b"leader", "limits", b"limits", "members", b"members", "missing", b"missing", "quorum", b"quorum", "self", b"self", "syncing", b"syncing", "view", b"view", "waiting_for", b"waiting_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_id", b"chain_id", "engine", b"engine", "genesis_hash", b"genesis_hash", "head", b"head", "height", b"height", "highest_known", b"highest_known", "leader", b"leader", "limits", b"limits", "members", b"members", "missing", b"missing", "mode", b"mode", "quorum", b"quorum", "self", b"self", "syncing", b"syncing", "view", b"view", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

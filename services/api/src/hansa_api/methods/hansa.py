@@ -122,6 +122,7 @@ async def get_node_status(api: Api) -> dict[str, Any]:
         "members": hex(len(status.members)),
         "missing": list(status.missing),
         "waitingFor": status.waiting_for or None,
+        "votingMode": status.mode or None,
         "syncing": status.syncing,
         "highestKnown": hex(max(status.highest_known, head.number)),
         "pool": {

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
 ANVIL = ROOT / "tests" / "integration" / "clients" / "node_modules" / ".bin" / "anvil"
 GAS_LIMIT = 60_000_000
+MEMBERS = 4
 HANSA = [sys.executable, "-m", "hansa.cli.main"]
 
 console = Console()
@@ -40,6 +41,7 @@ class Candidate:
     urls: list[str]
     pids: list[int]
     key: str
+    metrics: list[str]
 
 
 def free_port() -> int:
@@ -49,16 +51,30 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def metrics_urls(folder: Path) -> list[str]:
+    """/metrics of every process of a consortium."""
+    ports = json.loads((folder / "consortium.json").read_text())["ports"]
+    return [
+        f"http://127.0.0.1:{port}/metrics"
+        for slots in ports.values()
+        for slot, port in slots.items()
+        if slot.startswith("metrics")
+    ]
+
+
 @contextlib.contextmanager
 def consortium(name: str, folder: Path, *options: str) -> Iterator[Candidate]:
     """Four members as `hansa up` starts them, in a folder of its own."""
     data = ["--data", str(folder)]
-    subprocess.run([*HANSA, "up", *data, "--ports", str(20_000 + os.getpid() % 20_000), *options], check=True)
+    subprocess.run(
+        [*HANSA, "up", *data, "--members", str(MEMBERS), "--ports", str(20_000 + os.getpid() % 20_000), *options],
+        check=True,
+    )
     try:
         status = json.loads(subprocess.run([*HANSA, "status", "--json", *data], capture_output=True, check=True).stdout)
         pids = [pid for member in status["members"] for pid in member["pids"].values()]
         urls = [member["rpc_url"] for member in status["members"]]
-        yield Candidate(name, urls, pids, status["accounts"][0]["private_key"])
+        yield Candidate(name, urls, pids, status["accounts"][0]["private_key"], metrics_urls(folder))
     finally:
         subprocess.run([*HANSA, "down", *data], check=True)
 
@@ -81,7 +97,7 @@ def anvil() -> Iterator[Candidate]:
             time.sleep(0.1)
         # anvil's first well-known account
         yield Candidate(
-            "anvil", [url], [process.pid], "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+            "anvil", [url], [process.pid], "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80", []
         )
     finally:
         process.terminate()
@@ -92,10 +108,27 @@ def load(candidate: Candidate, workload: str, rate: str, seconds: int, out: Path
     """One run of the load generator."""
     command = [*HANSA, "bench", "load", "--rpc", ",".join(candidate.urls), "--workload", workload, "--senders", "1000",
                "--rate", rate, "--seconds", str(seconds), "--out", str(out), "--key", candidate.key,
-               "--pids", ",".join(map(str, candidate.pids))]  # fmt: skip
+               "--pids", ",".join(map(str, candidate.pids)), "--metrics", ",".join(candidate.metrics)]  # fmt: skip
     subprocess.run(command, check=True)
     found: dict[str, Any] = json.loads(out.read_text())
     return found
+
+
+def stage_table(runs: dict[tuple[str, str, str], list[dict[str, Any]]]) -> Table:
+    """CPU-seconds per 1,000 transactions and member by stage: medians, largest first, and what no stage explains."""
+    table = Table(title="CPU s / 1000 tx and member, by stage")
+    table.add_column("stage")
+    columns = [case for case, found in runs.items() if any(run["cpu_stages_per_1000_tx"] for run in found)]
+    medians: dict[str, list[float]] = {}
+    for index, (shape, workload, rate) in enumerate(columns):
+        table.add_column(f"{shape} {workload} {rate}", justify="right")
+        found = [run["cpu_stages_per_1000_tx"] for run in runs[columns[index]]]
+        for stage in {stage for run in found for stage in run}:
+            row = medians.setdefault(stage, [0.0] * len(columns))
+            row[index] = statistics.median(run.get(stage, 0.0) for run in found) / MEMBERS
+    for stage, row in sorted(medians.items(), key=lambda entry: (entry[0] == "rest", -max(entry[1]))):
+        table.add_row(stage, *(f"{value:.4f}" for value in row))
+    return table
 
 
 def main() -> None:
@@ -148,13 +181,19 @@ def main() -> None:
             "chain": shape, "workload": workload, "rate": rate, "runs": len(found),
             "tx_per_second": middle("tx_per_second"), "p50_ms": middle("latency_ms", "p50"), "p99_ms": middle("latency_ms", "p99"),
             "failed": sum(run["failed"] for run in found), "lost": sum(run["lost"] for run in found),
-            "cpu_seconds_per_1000_tx": middle("cpu_seconds_per_1000_tx"), "peak_rss_bytes": middle("peak_rss_bytes"),
+            "cpu_seconds_per_1000_tx": middle("cpu_seconds_per_1000_tx"),
+            "cpu_stages_per_1000_tx": {
+                stage: statistics.median(run["cpu_stages_per_1000_tx"].get(stage, 0.0) for run in found)
+                for stage in found[0]["cpu_stages_per_1000_tx"]
+            },
+            "peak_rss_bytes": middle("peak_rss_bytes"),
         }  # fmt: skip
         rows.append(row)
         table.add_row(shape, workload, rate, f"{row['tx_per_second']:.0f}", f"{row['p50_ms']:.0f}", f"{row['p99_ms']:.0f}",
                       str(row["failed"]), str(row["lost"]), f"{row['cpu_seconds_per_1000_tx']:.2f}",
                       f"{row['peak_rss_bytes'] / 1e6:.0f}")  # fmt: skip
     console.print(table)
+    console.print(stage_table(runs))
     RESULTS.mkdir(exist_ok=True)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -6,7 +6,7 @@ from pathlib import Path
 import hansa_kernel
 import pytest
 from eth_account import Account
-from hansa.bench.measure import Measured, cpu_seconds, disk_bytes, rss_bytes
+from hansa.bench.measure import Measured, cpu_seconds, disk_bytes, rss_bytes, scrape
 from hansa.bench.prepare import Fees, Setup, make_keys, sign_all
 from hansa.bench.report import percentile, steady_rate, summary
 from hansa.bench.run import Load, Result
@@ -103,6 +103,39 @@ def test_process_that_is_gone_has_no_figures() -> None:
     measured.end()
     assert measured.processes["gone"].cpu_seconds is None
     assert measured.counter_rises() == {}
+
+
+def test_what_no_stage_explains_is_the_rest() -> None:
+    measured = Measured({}, [], [])
+    measured.counters_begin = {"process_cpu_seconds_total": 2.0, 'hansa_cpu_seconds_total{stage="vote"}': 0.5}
+    measured.counters_end = {
+        "process_cpu_seconds_total": 12.0,
+        'hansa_cpu_seconds_total{stage="vote"}': 1.5,
+        'hansa_cpu_seconds_total{stage="root"}': 6.0,
+        "hansa_pool_admitted_total": 7.0,
+    }
+    assert measured.stage_seconds() == {"vote": 1.0, "root": 6.0, "rest": 3.0}
+
+
+def test_a_node_without_metrics_has_no_stages() -> None:
+    assert Measured({}, [], []).stage_seconds() == {}
+
+
+def test_stages_of_this_process_are_scraped() -> None:
+    from hansa.stages import charge
+    from prometheus_client import start_http_server
+
+    with charge("vote"):
+        sum(range(100_000))
+    server, thread = start_http_server(0, "127.0.0.1")
+    try:
+        found = scrape(f"http://127.0.0.1:{server.server_port}/metrics")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert found["process_cpu_seconds_total"] > 0
+    assert found['hansa_cpu_seconds_total{stage="vote"}'] > 0
 
 
 async def answering(answer: bytes) -> tuple[asyncio.Server, str]:

@@ -333,7 +333,7 @@ async def test_proofs_verify_at_old_heights_and_are_pruned_beyond_the_window(tmp
 
 
 async def test_requests_beyond_those_that_may_wait_are_refused() -> None:
-    workers = Workers("queries", 1)
+    workers = Workers("queries", "query", 1)
     go = threading.Event()
     waiting = [asyncio.ensure_future(workers.run(go.wait, 30)) for _ in range(limits.REQUESTS_WAITING_MAX + 1)]
     await asyncio.sleep(0)

@@ -29,7 +29,9 @@ class StateDbSettings(_Section):
     host: str = Field("127.0.0.1", description="Address that statedb's internal gRPC listens on.")
     port: int = Field(7003, ge=0, le=65535, description="Port of statedb's internal gRPC.")
     block_cache_bytes: int = Field(64 << 20, ge=1 << 20, description="RocksDB block cache, bytes.")
-    write_buffer_bytes: int = Field(16 << 20, ge=1 << 20, description="RocksDB memtable per busy column family, bytes.")
+    write_buffer_bytes: int = Field(
+        8 << 20, ge=1 << 20, description="RocksDB memtable per busy column family, bytes; four times that for all."
+    )
 
 
 class ExecutorSettings(_Section):

@@ -17,6 +17,7 @@ import structlog
 
 from hansa.chainspec import ChainSpec
 from hansa.config import Settings
+from hansa.memory import find_trim, give_back_when_quiet
 from hansa.names import EXIT_FAILED as EXIT_FAILED
 from hansa.names import START_ORDER as START_ORDER
 from hansa.rpc import PortTaken
@@ -119,6 +120,8 @@ async def run_services(names: Sequence[str], settings: Settings, chain: ChainSpe
     started: list[Service] = []
     try:
         await _start(metrics, services, started, ended)
+        if (trim := find_trim()) is not None:
+            context.spawn(give_back_when_quiet(trim), "memory")
         await ended.wait()
         return EXIT_FAILED if context.failure.done() else 0
     finally:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import grpc
 import grpc.aio
 import structlog
+from hansa.stages import charged
 from hansa.v1 import statedb_pb2, types_pb2
 
 from hansa_api import metrics
@@ -250,6 +251,7 @@ class Heads:
 
     # --- following ----------------------------------------------------------------------------------------------------
 
+    @charged("heads")
     async def run(self) -> None:
         """Follow statedb for the service's life; it may go and come back."""
         while True:

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import structlog
 from hansa.packing import chunks
+from hansa.stages import charged
 from hansa.v1 import consensus_pb2
 
 from hansa_api import metrics
@@ -54,6 +55,7 @@ class PoolFeed:
         if listener in self._listeners:
             self._listeners.remove(listener)
 
+    @charged("heads")
     async def run(self) -> None:
         """For the service's life."""
         while True:

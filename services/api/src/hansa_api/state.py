@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 import structlog
 from hansa.packing import unpack
+from hansa.stages import charged
 from hansa.v1 import statedb_pb2
 from hansa_kernel import EMPTY_CODE_HASH, EMPTY_ROOT
 
@@ -142,6 +143,7 @@ class StateReader:
         else:
             self._queue.put_nowait(round_)
 
+    @charged("rpc")
     async def run(self) -> None:
         """Keep the stream; for the service's life."""
         while True:
@@ -169,6 +171,7 @@ class StateReader:
         elif any(not answer.done() for _, _, answer in round_.answers):
             self._enqueue(round_)
 
+    @charged("rpc")
     async def _write(
         self, call: "grpc.aio.StreamStreamCall[statedb_pb2.ReadRequest, statedb_pb2.ReadResponse]"
     ) -> None:

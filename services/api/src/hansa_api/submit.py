@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import grpc
 import grpc.aio
 import structlog
+from hansa.stages import charged
 from hansa.v1 import consensus_pb2
 
 from hansa_api import metrics
@@ -101,6 +102,7 @@ class Submitter:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    @charged("rpc")
     async def _send(self, groups: list[_Group], size: int) -> None:
         began = time.perf_counter()
         try:

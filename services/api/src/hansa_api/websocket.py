@@ -8,6 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
+from hansa.stages import charged
 
 from hansa_api.connection import Connection
 from hansa_api.dispatcher import Dispatcher, error_bytes
@@ -40,6 +41,7 @@ async def serve_websocket(api: "Api", dispatcher: Dispatcher, scope: Scope, rece
         await asyncio.gather(writer, reader, return_exceptions=True)
 
 
+@charged("rpc")
 async def _write(subscriber: Subscriber, send: Send) -> None:
     queue = subscriber.queue
     while True:
@@ -53,6 +55,7 @@ async def _write(subscriber: Subscriber, send: Send) -> None:
             return
 
 
+@charged("rpc")
 async def _read(api: "Api", dispatcher: Dispatcher, connection: Connection, receive: Receive) -> None:
     room = asyncio.Semaphore(api.limits.websocket_requests)
     tasks: set[asyncio.Task[None]] = set()

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import structlog
 from hansa.rpc import channel, error_info, reason_of
+from hansa.stages import charged
 from hansa.v1 import executor_pb2, executor_pb2_grpc, statedb_pb2, statedb_pb2_grpc, types_pb2
 
 from .errors import BlockRejected, ParentUnknown, ServiceAway
@@ -84,6 +85,7 @@ class StateDbClient:
             raise ServiceAway("statedb", f"{response.error}: {response.error_message}")
         return response
 
+    @charged("admit")
     async def _read_answers(self, call: Any) -> None:
         problem = "the stream ended"
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import structlog
+from hansa.stages import charged
 from hansa.v1 import wire_pb2
 from hansa_kernel import TxBatch, TxError, TxPool
 
@@ -84,6 +85,7 @@ class Gossip:
         queue.size += len(packed)
         self._pushed.set()
 
+    @charged("gossip")
     async def run(self) -> None:
         """Admit what members push, one batch of each in turn."""
         while True:

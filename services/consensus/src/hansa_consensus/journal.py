@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import google_crc32c
+from hansa.stages import charge, charged
 
 from . import metrics
 from .errors import JournalDamaged, JournalFailed
@@ -129,7 +130,10 @@ class Journal:
             raise self._failed from error
 
     def _rotate(self, snapshot: Callable[[], list[bytes]]) -> None:
-        payloads = snapshot()
+        with charge("journal"):
+            self._replace(snapshot())
+
+    def _replace(self, payloads: list[bytes]) -> None:
         fresh = self._path.with_suffix(".new")
         file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         data = b"".join(encode_record(payload) for payload in payloads)
@@ -156,6 +160,7 @@ class Journal:
             os.close(self._file)
             self._file = -1
 
+    @charged("journal")
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
@@ -184,6 +189,10 @@ class Journal:
                 item.durable.set_result(None)
 
     def _write(self, payloads: list[bytes]) -> None:
+        with charge("journal"):
+            self._append(payloads)
+
+    def _append(self, payloads: list[bytes]) -> None:
         data = b"".join(encode_record(payload) for payload in payloads)
         _write_all(self._file, data)
         began = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import grpc.aio
 import structlog
 from hansa.rpc import channel
+from hansa.stages import charged
 from hansa.v1 import p2p_pb2, p2p_pb2_grpc, wire_pb2
 
 from . import metrics
@@ -92,6 +93,7 @@ class Network:
             request = p2p_pb2.AttachRequest(score=p2p_pb2.ScorePeer(member=member, reason=reason))
             self._outbox.push(MessageClass.CERTIFICATE, request)
 
+    @charged("gossip")
     async def run(self) -> None:
         """Stay attached for as long as the service runs."""
         async for attempt in pauses():
@@ -125,6 +127,7 @@ class Network:
             call.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 
+    @charged("gossip")
     async def _write(self, call: Any) -> None:
         while True:
             await call.write(await self._outbox.pop())

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
+from hansa.stages import Stage, charged, charged_call, charged_kernel_call
 from hansa_kernel import Header, KernelInputError, Spec, TxBatch, TxError, TxPool, decode_transactions
 
 from . import metrics
@@ -120,9 +121,15 @@ class PoolKeeper:
         self._rotation: asyncio.Task[None] | None = None
         self._samples: dict[bytes, float] = {}  # hash -> submitted at
 
-    async def in_thread(self, call: Callable[..., _T], *arguments: Any, **named: Any) -> _T:
-        """Run a kernel call beside the event loop."""
-        return await self._loop.run_in_executor(self._threads, lambda: call(*arguments, **named))
+    async def in_thread(self, call: Callable[..., _T], *arguments: Any, stage: Stage = "admit", **named: Any) -> _T:
+        """Run a kernel call beside the event loop; its processor time counts for `stage`."""
+        return await self._loop.run_in_executor(self._threads, lambda: charged_call(stage, call, *arguments, **named))
+
+    async def in_kernel(self, stage: Stage, call: Callable[..., _T], *arguments: Any, **named: Any) -> _T:
+        """As `in_thread`, for calls that use the kernel's own threads."""
+        return await self._loop.run_in_executor(
+            self._threads, lambda: charged_kernel_call(stage, call, *arguments, **named)
+        )
 
     # --- head --------------------------------------------------------------------------------------------------------
 
@@ -146,6 +153,7 @@ class PoolKeeper:
             count += sum(verdict is None for verdict in verdicts)
         return count
 
+    @charged("admit")
     async def on_block(self, *, header: bytes, hashes: bytes, account_updates: bytes) -> None:
         """A block is committed: forget its transactions, follow its accounts, push again what waits too long."""
         began = time.perf_counter()
@@ -224,6 +232,7 @@ class PoolKeeper:
         self._submitted.set()
         return await submission.answer
 
+    @charged("admit")
     async def run_submissions(self) -> None:
         """Admit clients' batches in rounds; the next round is decoded while this one is admitted."""
         decoded: asyncio.Queue[list[tuple[_Submission, TxBatch]]] = asyncio.Queue(1)
@@ -260,6 +269,7 @@ class PoolKeeper:
             gathered.append(submission)
         return gathered
 
+    @charged("admit")
     async def _admit_rounds(self, decoded: "asyncio.Queue[list[tuple[_Submission, TxBatch]]]") -> None:
         while True:
             ready = await decoded.get()
@@ -281,6 +291,7 @@ class PoolKeeper:
             answer.add_done_callback(lambda task: task.cancelled() or task.exception())
             self.announce(accepted, packed)
 
+    @charged("journal")
     async def _remember(self, accepted: TxBatch, packed: bytes) -> None:
         """Return when all are in the journal, in records that a replay can decode."""
         if len(accepted) <= JOURNAL_RECORD_TRANSACTIONS_MAX:
@@ -293,6 +304,7 @@ class PoolKeeper:
         records = [await self.in_thread(part.packed) for part in parts]
         await asyncio.gather(*(self._journal.append(record) for record in records))
 
+    @charged("admit")
     async def _answer(
         self,
         ready: list[tuple[_Submission, TxBatch]],
@@ -322,8 +334,13 @@ class PoolKeeper:
         """Decode and recover senders for the next block's rules. Raises `BadBatch`."""
         began = time.perf_counter()
         try:
-            return await self.in_thread(
-                decode_transactions, packed, spec=self.spec, number=self._number, timestamp=int(time.time())
+            return await self.in_kernel(
+                "recover",
+                decode_transactions,
+                packed,
+                spec=self.spec,
+                number=self._number,
+                timestamp=int(time.time()),
             )
         except KernelInputError as error:
             raise BadBatch(str(error)) from error

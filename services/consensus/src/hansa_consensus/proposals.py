@@ -96,7 +96,7 @@ class Proposals:
         if len(included) != len(batch):
             batch = batch.select(included)
         body = Body(
-            await self._pool.in_thread(batch.packed),
+            await self._pool.in_thread(batch.packed, stage="propose"),
             batch.senders(),
             batch.hashes(),
             response.account_updates,
@@ -141,7 +141,7 @@ class Proposals:
         response = await self._execute(request, batch, "execute")
         if response.hash != candidate.hash:
             raise BlockRejected("hash_mismatch", f"executed to {response.hash.hex()}")
-        packed = await self._pool.in_thread(batch.packed)
+        packed = await self._pool.in_thread(batch.packed, stage="propose")
         body = Body(packed, batch.senders(), batch.hashes(), response.account_updates, response.gas_used)
         self._blocks.put(candidate.hash, body)
 
@@ -149,7 +149,7 @@ class Proposals:
         self, request: executor_pb2.ExecuteRequest, batch: TxBatch, phase: str
     ) -> executor_pb2.ExecuteResponse:
         began = time.perf_counter()
-        request.transactions = await self._pool.in_thread(batch.packed)
+        request.transactions = await self._pool.in_thread(batch.packed, stage="propose")
         request.senders = batch.senders()
         request.hashes = batch.hashes()
         response = await self._executor.execute(request)
@@ -168,7 +168,7 @@ class Proposals:
             batch = await self._from_pool(candidate, sources)
         if candidate.transaction_hashes and batch.hashes() != candidate.transaction_hashes:
             raise BodiesMissing("wrong_bodies")
-        root = await self._pool.in_thread(lambda: ordered_root(batch.packed()))
+        root = await self._pool.in_kernel("propose", lambda: ordered_root(batch.packed()))
         if root != Header.decode(candidate.header).transactions_root:
             raise BodiesMissing("wrong_bodies")
         return batch
@@ -176,8 +176,13 @@ class Proposals:
     async def _decode(self, packed: bytes, candidate: Candidate) -> TxBatch:
         header = Header.decode(candidate.header)
         try:
-            batch: TxBatch = await self._pool.in_thread(
-                decode_transactions, packed, spec=self._spec, number=header.number, timestamp=header.timestamp
+            batch: TxBatch = await self._pool.in_kernel(
+                "recover",
+                decode_transactions,
+                packed,
+                spec=self._spec,
+                number=header.number,
+                timestamp=header.timestamp,
             )
         except KernelInputError as error:
             raise BodiesMissing("malformed_bodies") from error
@@ -185,11 +190,11 @@ class Proposals:
 
     async def _from_pool(self, candidate: Candidate, sources: tuple[int, ...]) -> TxBatch:
         hashes = candidate.transaction_hashes
-        batch, missing = await self._pool.in_thread(self._pool.pool.get, hashes)
+        batch, missing = await self._pool.in_thread(self._pool.pool.get, hashes, stage="propose")
         if missing:
             # Proposals travel before bodies: what we miss has often arrived and is being admitted just now.
             await self._pool.gossip.settle(BODIES_SETTLE_SECONDS)
-            batch, missing = await self._pool.in_thread(self._pool.pool.get, hashes)
+            batch, missing = await self._pool.in_thread(self._pool.pool.get, hashes, stage="propose")
         if not missing:
             return batch
         found = self._blocks.find(missing)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 from hansa.packing import chunks, pack, unpack
+from hansa.stages import charged
 from hansa.v1 import types_pb2, wire_pb2
 from hansa_kernel import TxPool
 
@@ -126,6 +127,7 @@ class Queries:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("query_failed", exc_info=error)
 
+    @charged("gossip")
     async def _serve(self, sender: int, message: wire_pb2.WireMessage) -> None:
         if message.WhichOneof("message") == "bodies_query":
             query = message.bodies_query

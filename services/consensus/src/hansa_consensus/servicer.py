@@ -7,6 +7,7 @@ import grpc
 import structlog
 from hansa.packing import chunks, pack, unpack
 from hansa.rpc import abort
+from hansa.stages import charged, charged_stream
 from hansa.v1 import consensus_pb2, consensus_pb2_grpc, types_pb2
 
 from . import limits
@@ -37,6 +38,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServicer):
             await abort(context, grpc.StatusCode.UNAVAILABLE, "STARTING", "consensus is starting: statedb is awaited")
         return running
 
+    @charged("admit")
     async def Submit(self, request: consensus_pb2.SubmitRequest, context: Any) -> consensus_pb2.SubmitResponse:
         """Admit transactions."""
         pool, _ = await self._ready(context)
@@ -72,6 +74,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServicer):
                 self._fail(error)
         await abort(context, grpc.StatusCode.INTERNAL, "FAILED", str(error))
 
+    @charged("query")
     async def GetPendingNonces(
         self, request: consensus_pb2.GetPendingNoncesRequest, context: Any
     ) -> consensus_pb2.GetPendingNoncesResponse:
@@ -92,6 +95,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServicer):
                 f"items of {width} bytes are expected, at most {limits.ADDRESSES_MAX}",
             )
 
+    @charged("query")
     async def GetPool(self, request: consensus_pb2.GetPoolRequest, context: Any) -> consensus_pb2.GetPoolResponse:
         """Counts and contents."""
         pool, _ = await self._ready(context)
@@ -114,6 +118,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServicer):
             response.payload_hashes = batch.hashes()
         return response
 
+    @charged_stream("query")
     async def StreamPool(
         self, request: consensus_pb2.StreamPoolRequest, context: Any
     ) -> AsyncIterator[consensus_pb2.StreamPoolResponse]:
@@ -140,6 +145,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServicer):
         finally:
             pool.readers.discard(reader)
 
+    @charged("query")
     async def GetStatus(self, request: consensus_pb2.GetStatusRequest, context: Any) -> consensus_pb2.GetStatusResponse:
         """Engine, members, and what is waited for."""
         chain, running = self._config.chain, self._running()

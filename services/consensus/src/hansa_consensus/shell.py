@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
+from hansa.stages import charge, charge_kernel, charged, charged_call
 from hansa.v1 import wire_pb2
 
 from . import metrics
@@ -136,6 +137,10 @@ class Shell:
                 self._engine_message(sender, message)
 
     def _engine_message(self, sender: int, message: wire_pb2.WireMessage) -> None:
+        with charge("vote"):
+            self._feed_message(sender, message)
+
+    def _feed_message(self, sender: int, message: wire_pb2.WireMessage) -> None:
         if len(self._events) >= EVENTS_WAITING_MAX:
             metrics.DROPPED.labels(queue="events").inc()
             return
@@ -164,6 +169,7 @@ class Shell:
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
+    @charged("vote")
     async def run(self) -> None:
         """Feed and perform until cancelled. Raises when the engine or the vote log fails: the process must end."""
         self._events.appendleft(on.Started(self.now_ms()))
@@ -174,7 +180,7 @@ class Shell:
             count = min(len(self._events), EVENTS_PER_STEP_MAX)
             events = [self._events.popleft() for _ in range(count)]
             began = time.perf_counter()
-            effects = await self._loop.run_in_executor(self._thread, self._step, events)
+            effects = await self._loop.run_in_executor(self._thread, charged_call, "vote", self._step, events)
             metrics.STAGE.labels(stage="vote").inc(time.perf_counter() - began)
             for effect in effects:
                 self._perform(effect)
@@ -182,7 +188,8 @@ class Shell:
 
     def _step(self, events: list[on.Event]) -> list[do.Effect]:
         """On the engine's thread: decide, then make durable what has to be before anything is sent."""
-        effects = [effect for event in events for effect in self._engine.handle(event)]
+        with charge_kernel("vote"):
+            effects = [effect for event in events for effect in self._engine.handle(event)]
         records = [record for effect in effects if (record := self._record(effect)) is not None]
         if records:
             self._vote_log.append(records)
@@ -280,6 +287,7 @@ class Shell:
 
     # --- asynchronous work -------------------------------------------------------------------------------------------
 
+    @charged("propose")
     async def _build_block(self, effect: do.BuildBlock) -> None:
         built = await self._proposals.build(effect)
         if isinstance(built, NotNow):
@@ -295,6 +303,7 @@ class Shell:
             running.cancel()
         self._executions[effect.candidate.hash] = self._spawn(self._execute_block(effect), "execute block")
 
+    @charged("propose")
     async def _execute_block(self, effect: do.ExecuteBlock) -> None:
         block_hash = effect.candidate.hash
         refused = await self._proposals.execute(effect)
@@ -307,6 +316,7 @@ class Shell:
             tell("block_refused", number=effect.candidate.number, reason=refused.reason, fault=refused.fault.value)
             self.feed(on.BlockRefused(self.now_ms(), block_hash, refused.reason, refused.fault))
 
+    @charged("commit")
     async def _commit_block(self, effect: do.CommitBlock) -> None:
         await self._proposals.commit(effect)
         candidate = effect.candidate
@@ -314,6 +324,7 @@ class Shell:
         self.feed(on.PoolChanged(self.now_ms(), self._pending_fed))
         self.feed(on.BlockCommitted(self.now_ms(), candidate.number, candidate.hash))
 
+    @charged("gossip")
     async def _request_blocks(self, effect: do.RequestBlocks) -> None:
         blocks = await self._queries.blocks(
             effect.member, effect.request_id, effect.from_height, effect.count, SYNC_DEADLINE_MS / 1_000

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 from hansa.packing import chunks
 from hansa.rpc import error_info
+from hansa.stages import Stage, charged_kernel_call
 from hansa.v1 import executor_pb2, statedb_pb2, statedb_pb2_grpc, types_pb2
 from hansa_kernel import (
     BlockEnv,
@@ -105,10 +106,12 @@ class BlockExecutor:
             stage_us=clock.stage_us,
         )
 
-    async def _in_pool(self, clock: _Clock, stage: str, work: Callable[..., T], *arguments: Any) -> T:
+    async def _in_pool(self, clock: _Clock, stage: Stage, work: Callable[..., T], *arguments: Any) -> T:
         started = time.perf_counter_ns()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, charged_kernel_call, stage, work, *arguments
+            )
         finally:
             clock.add(stage, started)
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import grpc
 from hansa.packing import chunks
+from hansa.stages import charge
 from hansa.v1 import executor_pb2, statedb_pb2, statedb_pb2_grpc, types_pb2
 from hansa_kernel import BlockEnv, CallJob, CallResult, Cancelled, Header, KernelInputError, Need, Spec, StateCache
 
@@ -158,7 +159,12 @@ class CallExecutor:
         return step
 
     async def _in_pool(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, _charged, work, *arguments)
+
+
+def _charged(work: Callable[..., T], *arguments: Any) -> T:
+    with charge("call"):  # calls run on this thread, not on the kernel's
+        return work(*arguments)
 
 
 def _check(request: executor_pb2.CallRequest) -> None:

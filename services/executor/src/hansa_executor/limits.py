@@ -54,3 +54,8 @@ ROUNDS_MAX = 64
 # The same for a block without hints: it is certified already (sync, or run again after a restart), so refusing it would
 # shut this member out for good; gas bounds what it can read (60 M / 2,100).
 ROUNDS_UNHINTED_MAX = 30_000
+
+CALL_NICENESS = 19
+"""Priority of the call workers, the lowest of ordinary ones (Linux keeps one per thread). Calls are many and their gas is
+free, blocks are awaited by everybody. Measured on two cores with four members while 300 endless calls ran at one of them,
+median commit latency over the one without calls: 2.3 to 5.1 times at 0, 1.1 to 1.9 at 10, 1.0 to 1.3 at 19."""

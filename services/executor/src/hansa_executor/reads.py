@@ -11,6 +11,7 @@ from typing import Protocol
 
 import grpc
 import structlog
+from hansa.stages import charged
 from hansa.v1 import statedb_pb2, statedb_pb2_grpc
 from hansa_kernel import Need, Values
 
@@ -145,6 +146,7 @@ class StateReads:
                 raise
             return answer
 
+    @charged("read")
     async def _receive(self, call: _Stream) -> None:
         try:
             async for answer in call:

@@ -1,6 +1,8 @@
 """The executor service: one cache, two worker kinds, one stream of reads for each."""
 
 import asyncio
+import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -44,7 +46,10 @@ class ExecutorService:
         cache = StateCache(entries_max=settings.executor.cache_entries, overlays_max=limits.OVERLAYS_MAX)
         self._heads = Heads(stub, cache)
         self._reads = [StateReads(stub, "blocks"), StateReads(stub, "calls")]
-        self._pools = [ThreadPoolExecutor(1, "executor-block"), ThreadPoolExecutor(workers, "executor-call")]
+        self._pools = [
+            ThreadPoolExecutor(1, "executor-block"),
+            ThreadPoolExecutor(workers, "executor-call", _yield_to_blocks),
+        ]
         blocks = BlockExecutor(spec, cache, stub, self._reads[0], self._pools[0])
         call_limits = CallLimits(settings.executor.call_timeout_ms, settings.executor.call_gas_max)
         calls = CallExecutor(spec, cache, stub, self._reads[1], self._pools[1], call_limits)
@@ -77,6 +82,11 @@ class ExecutorService:
         heads = self._heads
         connected = heads is not None and heads.connected
         return (Check("statedb", connected, str(heads.number) if heads and connected else "away", "connected"),)
+
+
+def _yield_to_blocks() -> None:
+    """Begin a call worker's thread: it gives way to the threads that make blocks, here and in other members."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), limits.CALL_NICENESS)
 
 
 def create(context: ServiceContext) -> Service:

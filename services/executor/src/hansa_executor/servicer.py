@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 from hansa.rpc import abort
+from hansa.stages import charged
 from hansa.v1 import executor_pb2, executor_pb2_grpc
 from hansa_kernel import KernelBug
 
@@ -65,6 +66,7 @@ class ExecutorServicer(executor_pb2_grpc.ExecutorServicer):
         self._block_queue = Queue("blocks", 1, limits.BLOCKS_WAITING_MAX)
         self._call_queue = Queue("calls", call_workers, limits.CALLS_WAITING_MAX)
 
+    @charged("execute")
     async def Execute(self, request: executor_pb2.ExecuteRequest, context: Context) -> executor_pb2.ExecuteResponse:
         try:
             async with self._block_queue.turn():
@@ -76,6 +78,7 @@ class ExecutorServicer(executor_pb2_grpc.ExecutorServicer):
         except grpc.aio.AioRpcError as error:
             await abort(context, error.code(), "STATEDB_FAILED", f"statedb: {error.details()}")
 
+    @charged("call")
     async def Call(self, request: executor_pb2.CallRequest, context: Context) -> executor_pb2.CallResponse:
         try:
             async with self._call_queue.turn():

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
+from hansa.stages import charged
 from hansa.v1 import p2p_pb2
 
 from hansa_p2p import metrics
@@ -135,6 +136,7 @@ class Link:
             raise PeerRefused(reason)
         self.peer.client_version = theirs.client_version
 
+    @charged("gossip")
     async def _receive(self) -> None:
         while True:
             frame = await self._read()
@@ -176,6 +178,7 @@ class Link:
         self._control.append(frame)
         self._wake.set()
 
+    @charged("gossip")
     async def _send(self) -> None:
         while True:
             while self._control:

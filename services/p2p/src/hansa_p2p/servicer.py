@@ -7,6 +7,7 @@ import grpc
 import grpc.aio
 import structlog
 from hansa.rpc import abort
+from hansa.stages import charged
 from hansa.v1 import p2p_pb2, p2p_pb2_grpc
 
 from hansa_p2p import metrics
@@ -79,6 +80,7 @@ class P2pServicer(p2p_pb2_grpc.P2pServicer):
         if replaced.done():
             await abort(context, grpc.StatusCode.ABORTED, "ATTACHMENT_REPLACED", "another consensus attached")
 
+    @charged("gossip")
     async def _take(self, context: Any) -> None:
         while isinstance(request := await context.read(), p2p_pb2.AttachRequest):
             match request.WhichOneof("request"):
@@ -93,6 +95,7 @@ class P2pServicer(p2p_pb2_grpc.P2pServicer):
                 case "score":
                     self._mesh.fault(request.score.member, request.score.reason)
 
+    @charged("gossip")
     async def _give(self, context: Any, inbox: Inbox, wake: asyncio.Event) -> None:
         while True:
             if (change := inbox.pop_change()) is not None:

@@ -10,6 +10,7 @@ ROOT_SECONDS = Histogram("hansa_statedb_root_seconds", "Time to compute a state 
 READ_BATCH_SECONDS = Histogram("hansa_statedb_read_batch_seconds", "Time of one batch of reads.", buckets=_FAST)
 READ_KEYS = Counter("hansa_statedb_read_keys_total", "Keys asked for by Read.")
 SIZE_BYTES = Gauge("hansa_statedb_size_bytes", "Bytes on disk of a column family.", ["cf"])
+MEMORY_BYTES = Gauge("hansa_statedb_memory_bytes", "RocksDB's memory: memtables, block_cache.", ["part"])
 COMPACTION_PENDING_BYTES = Gauge("hansa_statedb_compaction_pending_bytes", "Bytes that compaction has yet to rewrite.")
 STAGED_BLOCKS = Gauge("hansa_statedb_staged_blocks", "Blocks staged in memory.")
 STAGED_DROPPED = Counter("hansa_statedb_staged_dropped_total", "Staged blocks dropped: sibling, or full.", ["reason"])

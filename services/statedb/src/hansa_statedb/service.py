@@ -97,6 +97,8 @@ class StateDbService:
         while not self._stopping.is_set():
             for family, size in (await asyncio.to_thread(chain.store.sizes)).items():
                 metrics.SIZE_BYTES.labels(cf=family).set(size)
+            for part, size in (await asyncio.to_thread(chain.store.memory_bytes)).items():
+                metrics.MEMORY_BYTES.labels(part=part).set(size)
             metrics.COMPACTION_PENDING_BYTES.set(await asyncio.to_thread(chain.store.compaction_pending_bytes))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), limits.METRICS_SECONDS)

@@ -11,6 +11,7 @@ import grpc
 import structlog
 from hansa.packing import chunks, pack
 from hansa.rpc import abort
+from hansa.stages import Stage, charge, charged, charged_stream
 from hansa.v1 import statedb_pb2, statedb_pb2_grpc, types_pb2
 from hansa_kernel import EMPTY_CODE_HASH, KernelBug
 
@@ -40,8 +41,9 @@ _STATUS: dict[type[errors.StateDbError], tuple[grpc.StatusCode, str]] = {
 class Workers:
     """A few threads and a bounded number of requests that wait for them."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, stage: Stage, threads: int) -> None:
         self.pool = ThreadPoolExecutor(threads, f"statedb-{name}")
+        self._stage = stage
         self._name = name
         self._taken_max = threads + limits.REQUESTS_WAITING_MAX
         self._taken = 0
@@ -52,9 +54,13 @@ class Workers:
             raise errors.QueueFull(f"{self._name} waiting", limits.REQUESTS_WAITING_MAX)
         self._taken += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.pool, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self.pool, self._charged, work, *arguments)
         finally:
             self._taken -= 1
+
+    def _charged(self, work: Callable[..., T], *arguments: Any) -> T:
+        with charge(self._stage):
+            return work(*arguments)
 
 
 class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
@@ -63,11 +69,11 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
     def __init__(self, chain: Chain, failed: Callable[[BaseException], None]) -> None:
         self._chain = chain
         self._failed = failed
-        self._readers = Workers("reads", limits.READ_THREADS)
-        self._block_readers = Workers("blocks", limits.BLOCK_THREADS)
-        self._queriers = Workers("queries", limits.QUERY_THREADS)
-        self._stagers = Workers("stages", limits.STAGE_THREADS)
-        self._writer = Workers("commits", 1)  # one: commits are serial
+        self._readers = Workers("reads", "read", limits.READ_THREADS)
+        self._block_readers = Workers("blocks", "query", limits.BLOCK_THREADS)
+        self._queriers = Workers("queries", "query", limits.QUERY_THREADS)
+        self._stagers = Workers("stages", "stage", limits.STAGE_THREADS)
+        self._writer = Workers("commits", "commit", 1)  # one: commits are serial
         self._read_streams = 0
         self._head_streams = 0
         self._streams: set[asyncio.Task[Any]] = set()  # handlers of streams, which never end by themselves
@@ -88,6 +94,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
 
     # --- reads ---
 
+    @charged_stream("read")
     async def Read(
         self, request_iterator: AsyncIterator[statedb_pb2.ReadRequest], context: Context
     ) -> AsyncIterator[statedb_pb2.ReadResponse]:
@@ -148,6 +155,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
 
     # --- stage and commit ---
 
+    @charged("stage")
     async def Stage(self, request: statedb_pb2.StageRequest, context: Context) -> statedb_pb2.StageResponse:
         block = ExecutedBlock(
             request.parent_hash,
@@ -166,6 +174,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
             metrics.ROOT_SECONDS.observe(root_us / 1e6)
         return statedb_pb2.StageResponse(hash=staged.hash, header=staged.header, root_us=root_us)
 
+    @charged("commit")
     async def Commit(self, request: statedb_pb2.CommitRequest, context: Context) -> statedb_pb2.CommitResponse:
         head = await self._checked(context, self._writer, self._commit, request)
         return statedb_pb2.CommitResponse(head=self._head(head))
@@ -189,9 +198,11 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
 
     # --- blocks ---
 
+    @charged("query")
     async def GetHead(self, request: statedb_pb2.GetHeadRequest, context: Context) -> statedb_pb2.GetHeadResponse:
         return statedb_pb2.GetHeadResponse(head=self._head(self._chain.head))
 
+    @charged_stream("query")
     async def StreamHeads(
         self, request: statedb_pb2.StreamHeadsRequest, context: Context
     ) -> AsyncIterator[statedb_pb2.StreamHeadsResponse]:
@@ -215,6 +226,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
             self._head_streams -= 1
             metrics.HEAD_STREAMS.set(self._head_streams)
 
+    @charged("query")
     async def GetBlocks(self, request: statedb_pb2.GetBlocksRequest, context: Context) -> statedb_pb2.GetBlocksResponse:
         return await self._checked(context, self._block_readers, self._get_blocks, request)
 
@@ -246,6 +258,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
         last = min(first + min(request.count, limits.BLOCKS_MAX) - 1, self._chain.head.number)
         return (block for number in range(first, last + 1) for block in self._chain.blocks([number], parts))
 
+    @charged("query")
     async def FindTransactions(
         self, request: statedb_pb2.FindTransactionsRequest, context: Context
     ) -> statedb_pb2.FindTransactionsResponse:
@@ -274,6 +287,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
 
     # --- logs and proofs ---
 
+    @charged("query")
     async def GetLogs(self, request: statedb_pb2.GetLogsRequest, context: Context) -> statedb_pb2.GetLogsResponse:
         wanted = LogFilter(
             getattr(request, "from"), request.to, request.addresses, tuple(request.topics), request.results_max
@@ -283,6 +297,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
             return statedb_pb2.GetLogsResponse(truncated=True, fits_to=max(found.fits_to, 0))
         return statedb_pb2.GetLogsResponse(logs_json=found.json, count=found.count)
 
+    @charged("query")
     async def GetProof(self, request: statedb_pb2.GetProofRequest, context: Context) -> statedb_pb2.GetProofResponse:
         return await self._checked(context, self._queriers, self._prove, request)
 

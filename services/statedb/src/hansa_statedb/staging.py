@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hansa.packing import PackedListInvalid, chunks, pack, unpack
+from hansa.stages import charge, charged_kernel_call
 from hansa_kernel import (
     EMPTY_ROOT,
     Header,
@@ -85,7 +86,8 @@ def stage_block(
     wiped, slots = _with_wiped_slots(reader, view, writes, before)
 
     started = time.perf_counter_ns()
-    result = state_root(reader, view, parent_root, block.write_set, before, cache)
+    with charge("root"):
+        result = state_root(reader, view, parent_root, block.write_set, before, cache)
     root_us = (time.perf_counter_ns() - started) // 1_000
 
     sealed, block_hash = seal_header(block.header_template, result.root)
@@ -102,15 +104,15 @@ def state_root(
 ) -> TrieResult:
     """Run the kernel's trie job with reads at `view`; `before`: 105-byte records of the write set's accounts."""
     try:
-        job = TrieJob(parent_root, write_set, b"".join(before), cache=cache)
-        step = job.step()
+        job = charged_kernel_call("root", TrieJob, parent_root, write_set, b"".join(before), cache=cache)
+        step = charged_kernel_call("root", job.step)
         while not isinstance(step, TrieResult):
             nodes = reader.nodes(view, unpack(step.paths))
             listings = [
                 pack(part for path, node in reader.nodes_of(view, owner) for part in (path, node))
                 for owner in chunks(step.wiped, HASH_BYTES)
             ]
-            step = job.step(nodes, listings)
+            step = charged_kernel_call("root", job.step, nodes, listings)
     except KernelInputError as error:
         raise RequestInvalid(error.field, error.expected, error.got) from error
     return step

@@ -226,6 +226,14 @@ class Store:
         key = "rocksdb.estimate-pending-compaction-bytes"
         return sum(int(rows.property_int_value(key) or 0) for rows in self._families.values())
 
+    def memory_bytes(self) -> dict[str, int]:
+        """Bytes of memory tables of all families, and of the block cache that they share."""
+        tables = sum(
+            int(rows.property_int_value("rocksdb.size-all-mem-tables") or 0) for rows in self._families.values()
+        )
+        cached = self._families["accounts"].property_int_value("rocksdb.block-cache-usage")
+        return {"memtables": tables, "block_cache": int(cached or 0)}
+
     def flush(self) -> None:
         """Write memory tables to files (for tests and measurements)."""
         for rows in self._families.values():

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+PROCESS_CPU: Final = "process_cpu_seconds_total"
+_STAGE = re.compile(r'hansa_cpu_seconds_total\{stage="(\w+)"\}$')
 _METRIC = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})? ([^ ]+)")
 
 
@@ -70,6 +72,14 @@ class Measured:
             if value > self.counters_begin.get(name, 0.0)
         }
 
+    def stage_seconds(self) -> dict[str, float]:
+        """Processor time of the run by stage of the work, and `rest`: what no stage explains. Empty without metrics."""
+        rises = self.counter_rises()
+        stages = {match[1]: seconds for name, seconds in rises.items() if (match := _STAGE.match(name))}
+        if stages and PROCESS_CPU in rises:
+            stages["rest"] = rises[PROCESS_CPU] - sum(stages.values())
+        return stages
+
     def _scrape(self) -> dict[str, float]:
         total: dict[str, float] = {}
         for url in self.metrics:
@@ -126,7 +136,8 @@ def disk_bytes(folder: Path) -> int:
 
 
 def scrape(url: str) -> dict[str, float]:
-    """Counters and sums (`_total`, `_sum`) at a /metrics URL; empty when it does not answer."""
+    """Hansa's counters and sums (`_total`, `_sum`) at a /metrics URL, and the process' own processor time; empty when it
+    does not answer."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             text: str = answer.read().decode()
@@ -135,6 +146,8 @@ def scrape(url: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for line in text.splitlines():
         match = _METRIC.match(line)
-        if match and match[1].startswith("hansa_") and match[1].endswith(("_total", "_sum")):
+        if match and (
+            match[1] == PROCESS_CPU or (match[1].startswith("hansa_") and match[1].endswith(("_total", "_sum")))
+        ):
             found[match[1] + (match[2] or "")] = float(match[3])
     return found

@@ -60,6 +60,12 @@ def summary(result: Result) -> dict[str, Any]:
             }
             for name, usage in processes.items()
         },
+        "cpu_stages_per_1000_tx": {
+            stage: round(seconds / committed * 1000, 4)
+            for stage, seconds in sorted(result.measured.stage_seconds().items(), key=lambda entry: -entry[1])
+        }
+        if committed
+        else {},
         "wire_bytes_per_tx": round(wire / committed, 1) if wire and committed else None,
         "disk_bytes_per_tx": round(disk / committed, 1) if result.measured.data_dirs and committed else None,
         "counters": rises,

@@ -40,10 +40,9 @@ def test_every_service_is_healthy_and_confined(healthy: "Compose") -> None:
         assert healthy.run("exec", name, "id", "-u").strip() == "10001"
         touched = healthy.run("exec", name, "bash", "-c", "touch /opt/x 2>&1 || echo refused")
         assert "refused" in touched
-    reached = healthy.run(
-        "exec", "api-1", "bash", "-c", "timeout 3 bash -c 'exec 3<>/dev/tcp/statedb-2/7003' 2>/dev/null || echo refused"
-    )
-    assert "refused" in reached or healthy.run("exec", "api-1", "bash", "-c", "getent hosts statedb-2 || echo none")
+    connect = "timeout 3 bash -c 'exec 3<>/dev/tcp/{}/7003' 2>/dev/null && echo reached || echo refused"
+    assert healthy.run("exec", "api-1", "bash", "-c", connect.format("statedb-1")).strip() == "reached"
+    assert healthy.run("exec", "api-1", "bash", "-c", connect.format("statedb-2")).strip() == "refused"
 
 
 def test_erc20_through_published_ports(healthy: "Compose") -> None:

@@ -9,6 +9,7 @@ pub mod error;
 pub mod evm;
 pub mod exec;
 pub mod header;
+pub mod keccak;
 pub mod pack;
 pub mod spec;
 pub mod threads;
@@ -16,5 +17,6 @@ pub mod trie;
 pub mod tx;
 pub mod txpool;
 pub mod views;
+pub mod witness;
 
 mod py;

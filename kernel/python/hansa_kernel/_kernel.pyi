@@ -526,6 +526,65 @@ def verify_proof(root: bytes, key: bytes, value: bytes | None, nodes: Sequence[b
     """`key` is the hashed key (at most 32 bytes); `value` the RLP in the leaf, None proves absence. `nodes`: from the
     root down, none to spare. False for anything malformed."""
 
+# --- block witnesses (layout: docs/internals/witness.md) ------------------------------------------------------------------
+
+@final
+class WitnessJob:
+    """Makes the witness of a block from its execution: the nodes of its reads and of its trie update, codes, headers."""
+
+    def __new__(
+        cls, spec: Spec, header: bytes, batch: TxBatch, result: BlockResult, *, genesis_hash: bytes
+    ) -> WitnessJob:
+        """`result` is that of executing `batch` on the header's parent."""
+    need: Need  # accounts and codes of the parent state that `begin` wants
+    headers_from: int  # `begin` wants the headers from this height to the parent's
+    def begin(self, values: Values, headers: Sequence[bytes]) -> TrieNeed | bytes:
+        """Answer `need` (with true storage roots), and give the headers (RLP, ascending)."""
+    def step(self, nodes: Sequence[bytes | None]) -> TrieNeed | bytes:
+        """`nodes`: one per asked path, same order, None = absent. In the end the witness's bytes, which `verify_block`
+        accepts. Raises `WitnessIncomplete` for a node that is not what its parent says, and `WitnessDiffers` when the
+        header is not what the result says; after either, and after the end, the job is used up."""
+
+@final
+class VerifiedBlock:
+    """A block that is what its header says, given that its parent's header is."""
+
+    header: Header
+    parent: Header
+    receipts: bytes
+    transactions: int  # how many of each the witness holds
+    headers: int
+    codes: int
+    nodes: int
+
+def verify_block(
+    spec: Spec,
+    witness: bytes,
+    *,
+    genesis_hash: bytes,
+    trusted_header_hash: bytes | None = None,
+    trusted_parent_hash: bytes | None = None,
+) -> VerifiedBlock:
+    """Execute a block on its witness, and compare everything that its header says. Asks for nothing.
+
+    `genesis_hash` names the chain of `spec`. Raises `KernelInputError` for a malformed witness, one of another chain or of
+    another block or parent than the trusted ones, or one with anything to spare; `WitnessIncomplete`; `BlockInvalid`;
+    `WitnessDiffers`.
+    """
+
+class WitnessIncomplete(Exception):
+    """A witness lacks something."""
+
+    kind: str  # "node", "code", "header"
+    path: bytes  # the node's key, the code's hash, or the header's height as u64
+
+class WitnessDiffers(Exception):
+    """Execution does not give the header's field of this name."""
+
+    field: str
+    expected: str
+    got: str
+
 def trie_root(items: bytes) -> bytes:
     """Root of a trie built from scratch: packed list key, value alternating (keys 32 bytes, ascending); the reference."""
 

@@ -90,6 +90,14 @@ pub enum JobError {
     Invalid(BlockInvalid),
 }
 
+/// Why a block that may not ask does not come to its end.
+#[derive(Debug)]
+pub enum ClosedError {
+    /// What it would have asked for.
+    Missing(Keys),
+    Job(JobError),
+}
+
 impl From<InputError> for JobError {
     fn from(error: InputError) -> Self {
         Self::Input(error)
@@ -179,6 +187,28 @@ impl BlockJob {
             self.exchange.end();
         }
         result
+    }
+
+    /// Give the job an earlier block's hash, so that it is not asked for.
+    pub fn put_block(&mut self, number: u64, hash: B256) {
+        self.state.put_block(number, hash);
+    }
+
+    /// Execute to the end with what is at hand, asking and guessing nothing. Of a fresh job.
+    ///
+    /// # Errors
+    /// As [`Self::step`], or the keys that the block lacks first.
+    pub fn run_closed(mut self) -> Result<Box<BlockResult>, ClosedError> {
+        loop {
+            match sequential::run(&self.plan, &mut self.state, &mut self.done, STEP_WORK) {
+                Pass::Done => break,
+                Pass::Limit => {}
+                Pass::Missed => return Err(ClosedError::Missing(self.state.take_wanted())),
+                Pass::Invalid(invalid) => return Err(ClosedError::Job(JobError::Invalid(invalid))),
+                Pass::Fault(error) => return Err(ClosedError::Job(error.into())),
+            }
+        }
+        self.finished().map_err(ClosedError::Job)
     }
 
     fn advance(&mut self) -> Result<Step, JobError> {
@@ -277,6 +307,10 @@ impl BlockJob {
     }
 
     fn finish(&mut self) -> Result<Step, JobError> {
+        self.finished().map(Step::Done)
+    }
+
+    fn finished(&mut self) -> Result<Box<BlockResult>, JobError> {
         let fork = self.plan.fork;
         let done = std::mem::take(&mut self.done);
         let mut requests = done.requests;
@@ -295,7 +329,7 @@ impl BlockJob {
             || (receipts::summarize(&done.receipts), ordered_root(&raws)),
             || (state.write_set(), (state.used_keys().pack(), state.account_updates())),
         );
-        Ok(Step::Done(Box::new(BlockResult {
+        Ok(Box::new(BlockResult {
             gas_used: done.gas_used,
             receipts: summary.rlp,
             write_set,
@@ -310,7 +344,7 @@ impl BlockJob {
             access_list,
             account_updates,
             stats: self.stats,
-        })))
+        }))
     }
 }
 

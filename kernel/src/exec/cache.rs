@@ -195,7 +195,7 @@ impl StateCache {
         let mut bases: Vec<B256> = chain.iter().map(|overlay| overlay.hash).collect();
         bases.extend(inner.head);
         drop(inner);
-        Some(CacheView { cache: self.clone(), chain, bases })
+        Some(CacheView::Layers(Layers { cache: self.clone(), chain, bases }))
     }
 }
 
@@ -256,22 +256,76 @@ impl Overlay {
     }
 }
 
+/// Values of one state from elsewhere, such as a witness. `None`: it cannot tell.
+pub trait Source: std::fmt::Debug + Send + Sync {
+    fn account(&self, address: Address) -> Option<Option<Record>>;
+    fn slot(&self, address: Address, slot: U256) -> Option<U256>;
+    fn code(&self, hash: B256) -> Option<Bytecode>;
+}
+
 /// Read access of one job at one block.
 #[derive(Debug)]
-pub struct CacheView {
+pub enum CacheView {
+    Layers(Layers),
+    Source(Arc<dyn Source>),
+}
+
+impl CacheView {
+    /// The account at the job's block: `Some(None)` is known to be absent.
+    #[must_use]
+    pub fn account(&self, address: Address) -> Option<Option<Record>> {
+        match self {
+            Self::Layers(layers) => layers.account(address),
+            Self::Source(source) => source.account(address),
+        }
+    }
+
+    #[must_use]
+    pub fn slot(&self, address: Address, slot: U256) -> Option<U256> {
+        match self {
+            Self::Layers(layers) => layers.slot(address, slot),
+            Self::Source(source) => source.slot(address, slot),
+        }
+    }
+
+    /// Code of a hash; right on every chain, since the hash is checked where it comes in.
+    #[must_use]
+    pub fn code(&self, hash: B256) -> Option<Bytecode> {
+        match self {
+            Self::Layers(layers) => layers.code(hash),
+            Self::Source(source) => source.code(hash),
+        }
+    }
+
+    /// Keep values that were just read at the job's block.
+    pub fn keep(
+        &self,
+        accounts: impl Iterator<Item = (Address, Option<Record>)>,
+        slots: impl Iterator<Item = ((Address, U256), U256)>,
+        codes: impl Iterator<Item = (B256, Bytecode)>,
+    ) {
+        if let Self::Layers(layers) = self {
+            layers.keep(accounts, slots, codes);
+        }
+    }
+}
+
+/// Overlays of staged blocks over the committed values.
+#[derive(Debug)]
+pub struct Layers {
     cache: StateCache,
     chain: Vec<Arc<Overlay>>,
     /// Heads whose committed values are right for this job.
     bases: Vec<B256>,
 }
 
-impl CacheView {
+impl Layers {
     fn committed<T>(&self, read: impl FnOnce(&mut Inner) -> Option<T>) -> Option<T> {
         let mut inner = self.cache.lock();
         if inner.head.is_some_and(|head| self.bases.contains(&head)) { read(&mut inner) } else { None }
     }
 
-    /// The account at the job's block: `Some(None)` is known to be absent.
+    /// As [`CacheView::account`].
     #[must_use]
     pub fn account(&self, address: Address) -> Option<Option<Record>> {
         for overlay in &self.chain {
@@ -282,8 +336,7 @@ impl CacheView {
         self.committed(|inner| inner.accounts.get(&address, |_| 1))
     }
 
-    #[must_use]
-    pub fn slot(&self, address: Address, slot: U256) -> Option<U256> {
+    fn slot(&self, address: Address, slot: U256) -> Option<U256> {
         for overlay in &self.chain {
             if let Some(account) = overlay.accounts.get(&address) {
                 if let Some(value) = account.slots.get(&slot) {
@@ -297,9 +350,7 @@ impl CacheView {
         self.committed(|inner| inner.slots.get(&(address, slot), |_| 1))
     }
 
-    /// Code of a hash; right on every chain, since the hash is checked where it comes in.
-    #[must_use]
-    pub fn code(&self, hash: B256) -> Option<Bytecode> {
+    fn code(&self, hash: B256) -> Option<Bytecode> {
         for overlay in &self.chain {
             if let Some(code) = overlay.codes.get(&hash) {
                 return Some(code.clone());
@@ -308,9 +359,8 @@ impl CacheView {
         self.cache.lock().codes.get(&hash, Bytecode::len)
     }
 
-    /// Keep values that were just read at the job's block. They were in no overlay of its chain, so they are the
-    /// committed ones of every base.
-    pub fn keep(
+    /// The values were in no overlay of the job's chain, so they are the committed ones of every base.
+    fn keep(
         &self,
         accounts: impl Iterator<Item = (Address, Option<Record>)>,
         slots: impl Iterator<Item = ((Address, U256), U256)>,

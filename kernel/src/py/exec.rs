@@ -22,7 +22,7 @@ use crate::pack;
 create_exception!(hansa_kernel, PyBlockInvalid, PyException, "The block breaks a rule: `code`, `index`, `message`.");
 
 /// A broken rule as the Python exception with its three fields.
-fn block_invalid(py: Python<'_>, invalid: &BlockInvalid) -> PyErr {
+pub fn block_invalid(py: Python<'_>, invalid: &BlockInvalid) -> PyErr {
     let text = match invalid.index {
         Some(index) => format!("transaction {index}: {}", invalid.message),
         None => invalid.message.clone(),

@@ -32,7 +32,7 @@ pub fn u128_of(field: &str, value: &Bound<'_, PyAny>) -> PyResult<u128> {
 
 /// A decoded header.
 #[pyclass(frozen, name = "Header", module = "hansa_kernel")]
-pub struct PyHeader(Header);
+pub struct PyHeader(pub Header);
 
 fn optional(py: Python<'_>, word: Option<alloy_primitives::B256>) -> Option<Bound<'_, PyBytes>> {
     word.map(|word| PyBytes::new(py, word.as_slice()))

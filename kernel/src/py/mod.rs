@@ -11,6 +11,7 @@ mod trie;
 mod tx;
 mod txpool;
 mod views;
+mod witness;
 
 use pyo3::prelude::*;
 
@@ -27,5 +28,6 @@ fn kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     tx::register(module)?;
     txpool::register(module)?;
     views::register(module)?;
-    trie::register(module)
+    trie::register(module)?;
+    witness::register(module)
 }

@@ -50,7 +50,7 @@ pub struct TrieNeed {
 }
 
 impl TrieNeed {
-    fn new(py: Python<'_>, ask: &TrieAsk) -> Self {
+    pub fn new(py: Python<'_>, ask: &TrieAsk) -> Self {
         Self { paths: PyBytes::new(py, &ask.paths).unbind(), wiped: PyBytes::new(py, &ask.wiped).unbind() }
     }
 }

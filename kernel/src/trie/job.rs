@@ -10,9 +10,11 @@ use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use rayon::prelude::*;
 
 use super::cache::TrieCache;
+use super::forest::Forest;
+use super::known::Known;
 use super::node::Node;
 use super::seal::below;
-use super::sparse::Update;
+use super::sparse::{Edit, Update};
 use super::tree::{Diff, Tree};
 use super::write_set::{self, AccountWrite};
 use super::{TrieError, node_key};
@@ -86,13 +88,10 @@ struct Wipe {
 /// See [`TrieJob::step`].
 #[derive(Debug)]
 pub struct TrieJob {
-    cache: Option<Arc<TrieCache>>,
+    known: Known,
     accounts: Vec<Account>,
-    account_tree: Tree,
-    storage: Vec<Tree>,
+    forest: Forest,
     wipes: Vec<Wipe>,
-    /// Paths of the running round: `None` the account trie, else a place in `storage`.
-    asked: Vec<(Option<usize>, Nibbles)>,
     /// The running round asks for listings of wiped tries.
     wiped_asked: bool,
     wiped_known: bool,
@@ -109,9 +108,9 @@ pub fn prior_storage_root(record: &[u8; ACCOUNT_RECORD_BYTES]) -> InputResult<B2
     }
 }
 
-fn account_leaf(account: &Account) -> Option<Arc<[u8]>> {
+fn account_leaf(account: &Account) -> Edit {
     if account.deleted {
-        return None;
+        return Edit::Remove;
     }
     let payload_length = account.nonce.length() + account.balance.length() + 66;
     let mut out = Vec::with_capacity(payload_length + 2);
@@ -120,7 +119,7 @@ fn account_leaf(account: &Account) -> Option<Arc<[u8]>> {
     account.balance.encode(&mut out);
     account.storage_root.encode(&mut out);
     account.code_hash.encode(&mut out);
-    Some(out.into())
+    Edit::Set(out.into())
 }
 
 fn slot_updates(slots: &[[u8; 64]]) -> Vec<Update> {
@@ -130,7 +129,7 @@ fn slot_updates(slots: &[[u8; 64]]) -> Vec<Update> {
             let value = U256::from_be_slice(&slot[32..]);
             Update {
                 key: Nibbles::unpack_array(&keccak256(&slot[..32]).0),
-                value: (!value.is_zero()).then(|| alloy_rlp::encode(value).into()),
+                edit: if value.is_zero() { Edit::Remove } else { Edit::Set(alloy_rlp::encode(value).into()) },
             }
         })
         .collect();
@@ -149,17 +148,24 @@ impl TrieJob {
         records: &[u8],
         cache: Option<Arc<TrieCache>>,
     ) -> InputResult<Self> {
+        Self::knowing(parent_root, write_set, records, cache.map_or(Known::Nothing, Known::Cache))
+    }
+
+    /// As [`Self::new`], over any source of nodes. Over a set, no wiped trie has to be listed.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn knowing(parent_root: B256, write_set: &[u8], records: &[u8], known: Known) -> InputResult<Self> {
         let writes = write_set::parse(write_set)?;
         let records = pack::fixed::<ACCOUNT_RECORD_BYTES>("accounts", records)?;
         if records.len() != writes.len() {
             return Err(InputError::new("accounts", format!("{} records", writes.len()), records.len()));
         }
-        let known = cache.as_deref();
         let prepared: Vec<InputResult<Prepared>> = writes
             .par_iter()
             .zip(records)
             .with_min_len(64)
-            .map(|(write, record)| prepare(write, record, known))
+            .map(|(write, record)| prepare(write, record, &known))
             .collect();
         let (mut accounts, mut storage, mut wipes) = (Vec::with_capacity(writes.len()), Vec::new(), Vec::new());
         let mut leaves = Vec::with_capacity(writes.len());
@@ -177,27 +183,19 @@ impl TrieJob {
         let mut updates = Vec::with_capacity(leaves.len());
         for (place, (hashed, index)) in (0..).zip(leaves) {
             accounts[index].update = place;
-            updates.push(Update { key: Nibbles::unpack_array(&hashed.0), value: account_leaf(&accounts[index]) });
+            updates.push(Update { key: Nibbles::unpack_array(&hashed.0), edit: account_leaf(&accounts[index]) });
         }
         wipes.sort_unstable_by_key(|wipe| wipe.owner);
-        let account_tree = Tree::new(None, parent_root, updates, known);
+        if matches!(known, Known::Set(_)) {
+            wipes.clear();
+        }
+        let forest = Forest::new(Tree::new(None, parent_root, updates, &known), storage);
         let stats = Stats {
-            tries: 1 + storage.len() as u64,
-            leaves: storage.iter().chain([&account_tree]).map(|tree| tree.updates_len() as u64).sum(),
+            tries: forest.trees().count() as u64,
+            leaves: forest.trees().map(|tree| tree.updates_len() as u64).sum(),
             ..Stats::default()
         };
-        Ok(Self {
-            cache,
-            accounts,
-            account_tree,
-            storage,
-            wipes,
-            asked: Vec::new(),
-            wiped_asked: false,
-            wiped_known: false,
-            finished: false,
-            stats,
-        })
+        Ok(Self { known, accounts, forest, wipes, wiped_asked: false, wiped_known: false, finished: false, stats })
     }
 
     /// Go on with the nodes asked for (one per path, `None` = absent) and the listings of wiped tries (one packed list
@@ -210,7 +208,7 @@ impl TrieJob {
             return Err(InputError::new("step", "an unfinished job", "one that has given its result or failed").into());
         }
         self.finished = true;
-        self.take_nodes(nodes)?;
+        self.forest.answer(nodes)?;
         self.take_wiped(wiped)?;
         let ask = self.pass()?;
         if let Some(ask) = ask {
@@ -219,20 +217,6 @@ impl TrieJob {
             return Ok(TrieStep::Need(ask));
         }
         self.finish().map(TrieStep::Done)
-    }
-
-    fn take_nodes(&mut self, nodes: &[Option<&[u8]>]) -> InputResult<()> {
-        if nodes.len() != self.asked.len() {
-            return Err(InputError::new("nodes", format!("{} nodes", self.asked.len()), nodes.len()));
-        }
-        for ((tree, path), node) in std::mem::take(&mut self.asked).into_iter().zip(nodes) {
-            let tree = match tree {
-                None => &mut self.account_tree,
-                Some(place) => &mut self.storage[place],
-            };
-            tree.answer(path, node.map(Arc::from));
-        }
-        Ok(())
     }
 
     fn take_wiped(&mut self, wiped: &[&[u8]]) -> Result<(), TrieError> {
@@ -250,30 +234,12 @@ impl TrieJob {
 
     /// One pass over all tries; what is missing, if anything is.
     fn pass(&mut self) -> Result<Option<TrieAsk>, TrieError> {
-        let known = self.cache.as_deref();
-        let (storage, account_tree) = (&mut self.storage, &mut self.account_tree);
-        let (storage_needs, account_needs) = rayon::join(
-            || storage.par_iter_mut().map(|tree| tree.pass(known)).collect::<Vec<_>>(),
-            || account_tree.pass(known),
-        );
-        let mut asked: Vec<(Vec<u8>, Option<usize>, Nibbles)> = Vec::new();
-        asked.extend(account_needs?.into_iter().map(|path| (node_key(None, &path), None, path)));
-        for (place, needs) in storage_needs.into_iter().enumerate() {
-            let owner = self.storage[place].owner;
-            asked.extend(needs?.into_iter().map(|path| (node_key(owner.as_ref(), &path), Some(place), path)));
-        }
+        let mut ask = TrieAsk { paths: self.forest.pass(&self.known)?, wiped: Vec::new() };
         let list_wiped = !self.wiped_known && !self.wipes.is_empty();
-        if asked.is_empty() && !list_wiped {
+        if ask.paths.is_empty() && !list_wiped {
             return Ok(None);
         }
-        // Each trie's part is in order already: a stable sort merges these runs.
-        asked.sort_by(|left, right| left.0.cmp(&right.0));
-        self.stats.asked += asked.len() as u64;
-        let mut ask = TrieAsk { paths: Vec::with_capacity(asked.len() * 12), wiped: Vec::new() };
-        for (key, tree, path) in asked {
-            pack::push_packed(&mut ask.paths, &key);
-            self.asked.push((tree, path));
-        }
+        self.stats.asked += self.forest.asked() as u64;
         if list_wiped {
             self.wiped_asked = true;
             for wipe in &self.wipes {
@@ -284,28 +250,27 @@ impl TrieJob {
     }
 
     fn finish(&mut self) -> Result<TrieOutcome, TrieError> {
-        let mut diffs: Vec<Diff> = self.storage.par_iter_mut().map(Tree::seal).collect();
-        let mut values = Vec::new();
+        let mut diffs: Vec<Diff> = self.forest.storage.par_iter_mut().map(Tree::seal).collect();
+        let mut edits = Vec::new();
         let mut storage_roots = Vec::with_capacity(self.accounts.len() * 32);
         for account in &mut self.accounts {
             if let Some(place) = account.tree {
                 account.storage_root = diffs[place].root;
-                values.push((account.update, account_leaf(account)));
+                edits.push((account.update, account_leaf(account)));
             }
             storage_roots.extend_from_slice(account.storage_root.as_slice());
         }
-        self.account_tree.set_values(values)?;
-        let account_diff = self.account_tree.seal();
+        self.forest.accounts.set_edits(edits)?;
+        let account_diff = self.forest.accounts.seal();
         let root = account_diff.root;
         diffs.push(account_diff);
         let mut outcome = TrieOutcome { root, storage_roots, ..TrieOutcome::default() };
         self.write_changes(&diffs, &mut outcome);
-        let trees = || self.storage.iter().chain([&self.account_tree]);
-        self.stats.cache_hits = trees().map(|tree| tree.cache_hits).sum();
-        self.stats.revealed = trees().map(|tree| tree.revealed).sum();
+        self.stats.cache_hits = self.forest.trees().map(|tree| tree.cache_hits).sum();
+        self.stats.revealed = self.forest.trees().map(|tree| tree.revealed).sum();
         outcome.stats = self.stats;
-        if let Some(cache) = &self.cache {
-            cache.learn(trees().zip(diffs).map(|(tree, diff)| tree.lesson(diff)));
+        if let Known::Cache(cache) = &self.known {
+            cache.learn(self.forest.trees().zip(diffs).map(|(tree, diff)| tree.lesson(diff)));
         }
         Ok(outcome)
     }
@@ -317,7 +282,7 @@ impl TrieJob {
             let nodes = std::mem::take(&mut wipe.nodes);
             changes.extend(nodes.into_iter().map(|(key, old)| Change { key, new: None, old: Some(old) }));
         }
-        for (tree, diff) in self.storage.iter().chain([&self.account_tree]).zip(diffs) {
+        for (tree, diff) in self.forest.trees().zip(diffs) {
             let key = |path| node_key(tree.owner.as_ref(), path);
             let (write_old, delete_old) = diff.old.split_at(diff.writes.len());
             changes.extend(diff.writes.iter().zip(write_old).map(|((path, _, rlp), old)| Change {
@@ -340,6 +305,10 @@ impl TrieJob {
             }
             same
         });
+        let written: usize = changes.iter().map(|change| change.key.len() + 8 + length_of(change.new.as_ref())).sum();
+        let replaced: usize = changes.iter().map(|change| change.key.len() + 8 + length_of(change.old.as_ref())).sum();
+        outcome.node_writes.reserve(written);
+        outcome.node_old.reserve(replaced);
         for Change { key, new, old } in changes.iter().filter(|change| change.new != change.old) {
             if let Some(rlp) = new {
                 self.stats.written += 1;
@@ -363,13 +332,13 @@ struct Change {
     old: Option<Arc<[u8]>>,
 }
 
+fn length_of(rlp: Option<&Arc<[u8]>>) -> usize {
+    rlp.map_or(0, |rlp| rlp.len())
+}
+
 type Prepared = (B256, Account, Option<Tree>, Option<Wipe>);
 
-fn prepare(
-    write: &AccountWrite<'_>,
-    record: &[u8; ACCOUNT_RECORD_BYTES],
-    known: Option<&TrieCache>,
-) -> InputResult<Prepared> {
+fn prepare(write: &AccountWrite<'_>, record: &[u8; ACCOUNT_RECORD_BYTES], known: &Known) -> InputResult<Prepared> {
     let prior_root = prior_storage_root(record)?;
     let owner = keccak256(write.address);
     let base = if write.is_wiped() { EMPTY_ROOT_HASH } else { prior_root };

@@ -4,9 +4,13 @@
 //! asks for nodes it lacks, checks each against its parent's reference, and says at the end what to write and delete.
 
 mod cache;
+mod forest;
 mod full;
 mod job;
+mod known;
+mod multiproof;
 mod node;
+mod node_set;
 mod proof;
 mod seal;
 mod sparse;
@@ -24,6 +28,9 @@ pub use alloy_trie::{EMPTY_ROOT_HASH as EMPTY_ROOT, KECCAK_EMPTY as EMPTY_CODE_H
 pub use cache::TrieCache;
 pub use full::{ordered_root, trie_root};
 pub use job::{Stats, TrieAsk, TrieJob, TrieOutcome, TrieStep};
+pub use known::Known;
+pub use multiproof::MultiproofJob;
+pub use node_set::{NODE_BYTES_MIN, NodeSet};
 pub use proof::{ProofJob, ProofOutcome, ProofStep, verify_proof};
 
 use crate::error::InputError;

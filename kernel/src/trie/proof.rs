@@ -52,7 +52,7 @@ impl Reader {
                 Node::Blind(hash) => {
                     let corrupt = || TrieError::Corrupt(node_key(self.owner.as_ref(), &path));
                     let Some(answer) = self.answers.get(&path) else { return Ok(Walked::Missing(path)) };
-                    let rlp = answer.as_ref().filter(|rlp| keccak256(rlp) == hash).ok_or_else(corrupt)?;
+                    let (_, rlp) = answer.as_ref().filter(|(found, _)| *found == hash).ok_or_else(corrupt)?;
                     proof.push(rlp.to_vec());
                     Node::decode(rlp, path.len(), RlpNode::word_rlp(&hash)).ok_or_else(corrupt)?
                 }
@@ -65,13 +65,13 @@ impl Reader {
     }
 }
 
-enum Descent {
+pub enum Descent {
     Below(Node),
     Value(Option<Vec<u8>>),
 }
 
 /// One step from `node` (not blind) at `path` towards `key`.
-fn descend(node: Node, path: &mut Nibbles, key: &Nibbles) -> Descent {
+pub fn descend(node: Node, path: &mut Nibbles, key: &Nibbles) -> Descent {
     match node {
         Node::Empty | Node::Blind(_) => Descent::Value(None),
         Node::Leaf(leaf) => Descent::Value((path.join(&leaf.suffix) == *key).then(|| leaf.value.to_vec())),
@@ -129,7 +129,7 @@ impl ProofJob {
         }
         for ((is_storage, path), node) in std::mem::take(&mut self.asked).into_iter().zip(nodes) {
             let reader = if is_storage { &mut self.storage } else { &mut self.accounts };
-            reader.answers.insert(path, node.map(Into::into));
+            reader.answers.insert(path, node.map(|rlp| (keccak256(rlp), rlp.into())));
         }
         let mut asked = Vec::new();
         let mut outcome = ProofOutcome::default();

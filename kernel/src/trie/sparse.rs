@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::B256;
 use alloy_primitives::map::HashMap;
-use alloy_primitives::{B256, keccak256};
 use alloy_trie::Nibbles;
 use alloy_trie::nodes::RlpNode;
 use rayon::prelude::*;
 
 use super::PATH_NIBBLES_MAX;
-use super::cache::View;
+use super::known::View;
 use super::node::{Branch, Node};
 use super::seal::{NIBBLES, below};
 
@@ -21,15 +21,25 @@ const PARALLEL_DEPTH: usize = 2;
 /// Fewer updates than this are not worth a task.
 const PARALLEL_UPDATES_MIN: usize = 128;
 
-/// A leaf to set, or (`None`) to remove.
+/// What happens at a key.
+#[derive(Debug, Clone)]
+pub enum Edit {
+    Set(Arc<[u8]>),
+    Remove,
+    /// Nothing: the way to the key is revealed.
+    Look,
+}
+
 #[derive(Debug, Clone)]
 pub struct Update {
     pub key: Nibbles,
-    pub value: Option<Arc<[u8]>>,
+    pub edit: Edit,
 }
 
-/// Answers of the store by path; `None` is "there is no such node".
-pub type Answers = HashMap<Nibbles, Option<Arc<[u8]>>>;
+/// An answer of the store, with its hash; `None` is "there is no such node".
+pub type Answer = Option<(B256, Arc<[u8]>)>;
+/// Answers by path.
+pub type Answers = HashMap<Nibbles, Answer>;
 
 /// The node at this path is not what its parent says.
 #[derive(Debug)]
@@ -39,7 +49,7 @@ pub struct Corrupt(pub Nibbles);
 pub struct Walk<'a> {
     pub updates: &'a [Update],
     pub answers: &'a Answers,
-    pub cache: Option<View<'a>>,
+    pub known: View<'a>,
     /// Path length at which walks in this trie usually end.
     pub learned: usize,
 }
@@ -112,9 +122,9 @@ impl Walk<'_> {
     /// The stored node at `path` whose hash is `hash`; `None` when it must be asked for.
     pub fn reveal(&self, hash: B256, path: Nibbles, out: &mut Found) -> Result<Option<Node>, Corrupt> {
         let rlp = match self.answers.get(&path) {
-            Some(Some(rlp)) if keccak256(rlp) == hash => rlp.clone(),
+            Some(Some((found, rlp))) if *found == hash => rlp.clone(),
             Some(_) => return Err(Corrupt(path)),
-            None => match self.cache.as_ref().and_then(|cache| cache.get(path, hash)) {
+            None => match self.known.get(path, hash) {
                 Some(rlp) => {
                     out.cache_hits += 1;
                     rlp
@@ -131,12 +141,20 @@ impl Walk<'_> {
     pub fn ask(&self, path: Nibbles, todo: &[u32], out: &mut Found) {
         out.needs.push(path);
         let deepest = if path.len() <= self.learned { self.learned } else { path.len() + 1 };
-        for &index in todo {
-            let key = &self.updates[index as usize].key;
-            for length in path.len() + 1..=deepest.min(key.len()) {
+        // Level by level, which is the order of node keys; what a key shares with the one before stands there already.
+        let shared = |place: usize| {
+            let before = place.checked_sub(1).map(|before| self.update(todo[before]).key);
+            before.map_or(0, |before| before.common_prefix_length(&self.update(todo[place]).key))
+        };
+        let shared: Vec<usize> = (0..todo.len()).map(shared).collect();
+        for length in path.len() + 1..=deepest {
+            for (&index, &shared) in todo.iter().zip(&shared) {
+                let key = &self.update(index).key;
+                if length <= shared || length > key.len() {
+                    continue;
+                }
                 let guess = key.slice(..length);
-                let held = self.cache.as_ref().is_some_and(|cache| cache.holds(guess));
-                if !held && !self.answers.contains_key(&guess) {
+                if !self.known.holds(guess) && !self.answers.contains_key(&guess) {
                     out.needs.push(guess);
                 }
             }
@@ -151,7 +169,7 @@ impl Walk<'_> {
         out.ended(path.len().saturating_sub(1));
         for (place, &index) in todo.iter().enumerate() {
             let update = self.update(index);
-            if let Some(value) = &update.value {
+            if let Edit::Set(value) = &update.edit {
                 *node = Node::leaf(update.key.slice(path.len()..), value.clone());
                 self.apply(node, path, &todo[place + 1..], out)?;
                 return Ok(true);
@@ -168,16 +186,17 @@ impl Walk<'_> {
         let mut others = Vec::new();
         for &index in todo {
             let update = self.update(index);
-            match &update.value {
-                None => removed |= update.key == key,
-                Some(value) if update.key == key => {
+            match &update.edit {
+                Edit::Look => {}
+                Edit::Remove => removed |= update.key == key,
+                Edit::Set(value) if update.key == key => {
                     if *value != leaf.value {
                         leaf.value = value.clone();
                         leaf.reference = None;
                         changed = true;
                     }
                 }
-                Some(_) => {
+                Edit::Set(_) => {
                     shared = shared.min(update.key.common_prefix_length(&key) - path.len());
                     others.push(index);
                 }
@@ -209,7 +228,7 @@ impl Walk<'_> {
             let update = self.update(index);
             if update.key.starts_with(&end) {
                 through.push(index);
-            } else if update.value.is_some() {
+            } else if matches!(update.edit, Edit::Set(_)) {
                 shared = shared.min(update.key.common_prefix_length(&end));
             }
         }

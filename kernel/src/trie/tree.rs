@@ -6,10 +6,11 @@ use alloy_primitives::map::HashMap;
 use alloy_primitives::{B256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 
-use super::cache::{ACCOUNT_DEPTH_UNKNOWN, Learned, STORAGE_DEPTH_UNKNOWN, TrieCache, View};
+use super::cache::{ACCOUNT_DEPTH_UNKNOWN, Learned, STORAGE_DEPTH_UNKNOWN};
+use super::known::Known;
 use super::node::Node;
 use super::seal::{Sealed, seal_root};
-use super::sparse::{Answers, Corrupt, Found, Update, Walk};
+use super::sparse::{Answer, Answers, Corrupt, Edit, Found, Update, Walk};
 use super::{PATH_NIBBLES_MAX, TrieError, node_key};
 
 /// Tries with fewer updates are hashed by one thread.
@@ -54,10 +55,10 @@ pub struct Diff {
 
 impl Tree {
     /// The trie under `root`, to be changed by `updates` (ascending by key, no duplicates).
-    pub fn new(owner: Option<B256>, root: B256, updates: Vec<Update>, known: Option<&TrieCache>) -> Self {
+    pub fn new(owner: Option<B256>, root: B256, updates: Vec<Update>, known: &Known) -> Self {
         let root = if root == EMPTY_ROOT_HASH { Node::Empty } else { Node::Blind(root) };
         let unknown = if owner.is_some() { STORAGE_DEPTH_UNKNOWN } else { ACCOUNT_DEPTH_UNKNOWN };
-        let learned = known.and_then(|cache| View::new(cache, owner.as_ref()).depth()).unwrap_or(unknown);
+        let learned = known.view(owner.as_ref()).depth().unwrap_or(unknown);
         let todo = (0..).take(updates.len()).collect();
         Self {
             owner,
@@ -77,17 +78,18 @@ impl Tree {
         self.updates.len()
     }
 
-    pub fn answer(&mut self, path: Nibbles, rlp: Option<Arc<[u8]>>) {
-        self.answers.insert(path, rlp);
+    /// Take the store's answer for a path, with its hash.
+    pub fn answer(&mut self, path: Nibbles, node: Answer) {
+        self.answers.insert(path, node);
     }
 
     /// Do what can be done; returns paths to ask for, in the order of node keys, none asked before.
-    pub fn pass(&mut self, known: Option<&TrieCache>) -> Result<Vec<Nibbles>, TrieError> {
+    pub fn pass(&mut self, known: &Known) -> Result<Vec<Nibbles>, TrieError> {
         let mut found = Found::default();
         let walk = Walk {
             updates: &self.updates,
             answers: &self.answers,
-            cache: known.map(|cache| View::new(cache, self.owner.as_ref())),
+            known: known.view(self.owner.as_ref()),
             learned: self.learned,
         };
         let todo = std::mem::take(&mut self.todo);
@@ -102,24 +104,25 @@ impl Tree {
         found.pending.sort_unstable();
         found.pending.dedup();
         self.todo = found.pending;
-        found.needs.sort_unstable_by_key(key_order);
+        // Of sorted runs, one per node that is missing: a stable sort merges them.
+        found.needs.sort_by(|left, right| left.len().cmp(&right.len()).then_with(|| left.cmp(right)));
         found.needs.dedup();
         Ok(found.needs)
     }
 
-    /// Set values of some updates anew. All walks are done, so this needs no node.
-    pub fn set_values(&mut self, values: Vec<(u32, Option<Arc<[u8]>>)>) -> Result<(), TrieError> {
-        for (index, value) in values {
-            self.updates[index as usize].value = value;
+    /// Set what some updates do anew. All walks are done, so this needs no node.
+    pub fn set_edits(&mut self, edits: Vec<(u32, Edit)>) -> Result<(), TrieError> {
+        for (index, edit) in edits {
+            self.updates[index as usize].edit = edit;
             self.todo.push(index);
         }
         self.todo.sort_unstable();
-        self.pass(None).map(|needs| debug_assert!(needs.is_empty(), "every path is revealed by now"))
+        self.pass(&Known::Nothing).map(|needs| debug_assert!(needs.is_empty(), "every path is revealed by now"))
     }
 
     /// Hash; call once, when done.
     pub fn seal(&mut self) -> Diff {
-        let (root, Sealed { mut writes, kept }) = seal_root(&mut self.root, self.updates.len() >= PARALLEL_UPDATES_MIN);
+        let (root, Sealed { mut writes, kept }) = seal_root(&self.root, self.updates.len() >= PARALLEL_UPDATES_MIN);
         let mut diff = Diff { root, ..Diff::default() };
         let keep = |path: Nibbles, rlp: Arc<[u8]>, kept: &mut Vec<_>| kept.push((path, keccak256(&rlp), rlp));
         for path in kept {

@@ -371,3 +371,21 @@ def test_what_is_no_json_rpc_counts_as_unreachable(node: Node, answer: bytes) ->
 def test_bad_urls_count_as_unreachable(url: str) -> None:
     with pytest.raises(NodeUnreachable):
         RpcClient(url)
+
+
+def test_a_witness_is_written_and_checking_it_needs_something_to_trust(
+    hansa: Hansa, node: Node, tmp_path: Path
+) -> None:
+    file = tmp_path / "block.witness"
+    node.answers["hansa_getBlockWitness"] = {"blockHash": "0x" + "ab" * 32, "witness": "0x0102"}
+    status, out, _ = hansa("proof", "witness", "7", "-o", str(file), "--rpc", node.url)
+    assert (status, file.read_bytes()) == (0, b"\x01\x02")
+    assert "2 bytes, block 0xabab" in out
+    assert node.asked[-1] == ("hansa_getBlockWitness", ["0x7"])
+    status, _, err = hansa("proof", "verify-block", str(file))
+    assert (status, "what do you trust?" in err) == (2, True)
+    status, _, err = hansa("proof", "verify-block", str(file), "--trusted-header-hash", "0x12")
+    assert (status, "64 hex digits" in err) == (2, True)
+    node.answers["hansa_getBlockWitness"] = None
+    status, _, err = hansa("proof", "witness", "8", "--rpc", node.url)
+    assert (status, err) == (1, "✗ there is no block 8\n")

@@ -9,7 +9,8 @@ use alloy_primitives::{hex, keccak256};
 use alloy_trie::Nibbles;
 
 use crate::trie::EMPTY_ROOT;
-use crate::trie::sparse::Update;
+use crate::trie::known::Known;
+use crate::trie::sparse::{Edit, Update};
 use crate::trie::tree::Tree;
 
 /// A folder with the unpacked archive `name`, or `None` (said aloud) when the vectors are not there.
@@ -75,15 +76,16 @@ fn public_trie_tests_give_their_roots() {
             }
             let (mut nodes, mut root) = (BTreeMap::<Nibbles, Arc<[u8]>>::new(), EMPTY_ROOT);
             for (key, (_, value)) in keys.iter().zip(&steps) {
-                let value = value.as_deref().map(Into::into);
-                let mut tree = Tree::new(None, root, vec![Update { key: Nibbles::unpack(key), value }], None);
+                let edit = value.as_deref().map_or(Edit::Remove, |value| Edit::Set(value.into()));
+                let updates = vec![Update { key: Nibbles::unpack(key), edit }];
+                let mut tree = Tree::new(None, root, updates, &Known::Nothing);
                 loop {
-                    let needs = tree.pass(None).unwrap();
+                    let needs = tree.pass(&Known::Nothing).unwrap();
                     if needs.is_empty() {
                         break;
                     }
                     for path in needs {
-                        tree.answer(path, nodes.get(&path).cloned());
+                        tree.answer(path, nodes.get(&path).map(|rlp| (keccak256(rlp), rlp.clone())));
                     }
                 }
                 let diff = tree.seal();

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use alloy_trie::Nibbles;
 use proptest::prelude::Rng;
 
 use super::{ROUNDS_MAX, build, rng};
 use crate::trie::EMPTY_ROOT;
-use crate::trie::sparse::Update;
+use crate::trie::known::Known;
+use crate::trie::sparse::{Edit, Update};
 use crate::trie::tree::Tree;
 
 struct Single {
@@ -28,18 +29,18 @@ impl Single {
             .iter()
             .map(|(key, value)| Update {
                 key: Nibbles::unpack(key),
-                value: value.as_ref().map(|value| value.as_slice().into()),
+                edit: value.as_ref().map_or(Edit::Remove, |value| Edit::Set(value.as_slice().into())),
             })
             .collect();
-        let mut tree = Tree::new(None, self.root, updates, None);
+        let mut tree = Tree::new(None, self.root, updates, &Known::Nothing);
         for round in 0.. {
             assert!(round < ROUNDS_MAX * 4, "rounds end");
-            let needs = tree.pass(None).unwrap();
+            let needs = tree.pass(&Known::Nothing).unwrap();
             if needs.is_empty() {
                 break;
             }
             for path in needs {
-                tree.answer(path, self.nodes.get(&path).cloned());
+                tree.answer(path, self.nodes.get(&path).map(|rlp| (keccak256(rlp), rlp.clone())));
             }
         }
         let diff = tree.seal();

@@ -18,6 +18,7 @@ from hansa.v1 import (
     executor_pb2,
     executor_pb2_grpc,
     statedb_pb2_grpc,
+    types_pb2,
 )
 
 from hansa_api.errors import (
@@ -35,6 +36,9 @@ T = TypeVar("T")
 
 RETRY_PAUSE_MS = 50
 """Between two attempts of one read; the channel itself backs off up to a second."""
+
+WITNESS_TIMEOUT_MS = 30_000
+"""A witness takes as long as its block took, and the reading of some thousand old trie nodes."""
 
 STATUS_AGE_MS_MAX = 500
 """Consensus' status is asked at most this often, however many clients poll it."""
@@ -122,6 +126,21 @@ class Backend:
             if failed.code() == grpc.StatusCode.RESOURCE_EXHAUSTED or loop.time() + RETRY_PAUSE_MS / 1000 >= ends:
                 raise translate(failed, "executor", self._limits.call_timeout_ms) from failed
             await asyncio.sleep(RETRY_PAUSE_MS / 1000)
+
+    async def witness(self, block_hash: bytes) -> executor_pb2.GetWitnessResponse:
+        """Witness of a committed block, from the first executor that is up. Raises an `RpcError`."""
+        request = executor_pb2.GetWitnessRequest(block=types_pb2.BlockSelector(hash=block_hash))
+        failed: RpcError = Unavailable("no executor is configured")
+        for executor in self.executors:
+            try:
+                answer: executor_pb2.GetWitnessResponse = await self.ask(
+                    executor.GetWitness, request, "executor", WITNESS_TIMEOUT_MS
+                )
+            except (Unavailable, LimitExceeded) as error:
+                failed = error
+            else:
+                return answer
+        raise failed
 
     async def status(self) -> consensus_pb2.GetStatusResponse:
         """Consensus' status, at most `STATUS_AGE_MS_MAX` old; concurrent askers share one call."""

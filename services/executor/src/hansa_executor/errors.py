@@ -5,6 +5,7 @@ ExecutorError
 ├── BlockRefused          the block breaks a rule: INVALID_ARGUMENT, BLOCK_INVALID
 ├── ParentUnknown         statedb holds no such parent: FAILED_PRECONDITION
 ├── BlockUnknown          a call names no known block: NOT_FOUND
+├── Pruned                the state before a block is not kept any more: NOT_FOUND
 ├── ResultDiffers         verifying gave another header: ABORTED, HASH_MISMATCH
 ├── QueueFull             RESOURCE_EXHAUSTED
 ├── CallTimedOut          DEADLINE_EXCEEDED
@@ -45,6 +46,10 @@ class BlockUnknown(ExecutorError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"block {what} is not held")
+
+
+class Pruned(ExecutorError):
+    """Trie nodes of the block's parent are not kept any more."""
 
 
 class ResultDiffers(ExecutorError):

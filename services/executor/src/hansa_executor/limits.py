@@ -59,3 +59,12 @@ CALL_NICENESS = 19
 """Priority of the call workers, the lowest of ordinary ones (Linux keeps one per thread). Calls are many and their gas is
 free, blocks are awaited by everybody. Measured on two cores with four members while 300 endless calls ran at one of them,
 median commit latency over the one without calls: 2.3 to 5.1 times at 0, 1.1 to 1.9 at 10, 1.0 to 1.3 at 19."""
+
+WITNESSES_WAITING_MAX = 8
+"""Witnesses that wait: each takes as long as its block, and nobody but auditors asks for them."""
+
+READ_NODES_MAX = 50_000
+"""Trie nodes of one message: 20 MB of usual ones."""
+
+WITNESS_READ_TIMEOUT_SECONDS = 20.0
+"""Longest wait for headers or trie nodes of a witness: old nodes are looked up block by block."""

@@ -19,3 +19,5 @@ CALL_SECONDS = Histogram("hansa_executor_call_seconds", "Time of one call or est
 WAITING = Gauge("hansa_executor_waiting", "Requests that wait for a worker.", ["queue"])
 REFUSED = Counter("hansa_executor_requests_refused_total", "Requests refused, by reason.", ["reason"])
 RECONNECTS = Counter("hansa_executor_statedb_reconnects_total", "Streams to statedb that had to be opened again.")
+WITNESS_SECONDS = Histogram("hansa_executor_witness_seconds", "Time to make one block witness.", buckets=_FAST)
+WITNESS_BYTES = Counter("hansa_executor_witness_bytes_total", "Bytes of block witnesses made.")

@@ -15,6 +15,7 @@ from hansa_kernel import KernelBug
 from hansa_executor import errors, limits, metrics
 from hansa_executor.blocks import BlockExecutor
 from hansa_executor.calls import CallExecutor
+from hansa_executor.witnesses import WitnessMaker
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,6 +24,7 @@ _STATUS: dict[type[errors.ExecutorError], tuple[grpc.StatusCode, str]] = {
     errors.BlockRefused: (grpc.StatusCode.INVALID_ARGUMENT, "BLOCK_INVALID"),
     errors.ParentUnknown: (grpc.StatusCode.FAILED_PRECONDITION, "PARENT_UNKNOWN"),
     errors.BlockUnknown: (grpc.StatusCode.NOT_FOUND, "BLOCK_UNKNOWN"),
+    errors.Pruned: (grpc.StatusCode.NOT_FOUND, "PRUNED"),
     errors.ResultDiffers: (grpc.StatusCode.ABORTED, "HASH_MISMATCH"),
     errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
     errors.CallTimedOut: (grpc.StatusCode.DEADLINE_EXCEEDED, "CALL_TIMED_OUT"),
@@ -58,13 +60,17 @@ class Queue:
 
 
 class ExecutorServicer(executor_pb2_grpc.ExecutorServicer):
-    """Blocks and calls."""
+    """Blocks, calls and witnesses."""
 
-    def __init__(self, blocks: BlockExecutor, calls: CallExecutor, *, call_workers: int) -> None:
+    def __init__(
+        self, blocks: BlockExecutor, calls: CallExecutor, witnesses: WitnessMaker, *, call_workers: int
+    ) -> None:
         self._blocks = blocks
         self._calls = calls
+        self._witnesses = witnesses
         self._block_queue = Queue("blocks", 1, limits.BLOCKS_WAITING_MAX)
         self._call_queue = Queue("calls", call_workers, limits.CALLS_WAITING_MAX)
+        self._witness_queue = Queue("witnesses", 1, limits.WITNESSES_WAITING_MAX)
 
     @charged("execute")
     async def Execute(self, request: executor_pb2.ExecuteRequest, context: Context) -> executor_pb2.ExecuteResponse:
@@ -83,6 +89,17 @@ class ExecutorServicer(executor_pb2_grpc.ExecutorServicer):
         try:
             async with self._call_queue.turn():
                 return await self._calls.call(request)
+        except errors.ExecutorError as error:
+            await _refuse(context, error)
+        except KernelBug as error:
+            await _bug(context, error)
+
+    async def GetWitness(
+        self, request: executor_pb2.GetWitnessRequest, context: Context
+    ) -> executor_pb2.GetWitnessResponse:
+        try:
+            async with self._witness_queue.turn():
+                return await self._witnesses.witness(request)
         except errors.ExecutorError as error:
             await _refuse(context, error)
         except KernelBug as error:

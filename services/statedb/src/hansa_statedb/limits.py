@@ -73,6 +73,12 @@ LOG_TOPICS_MAX = 4
 PROOF_SLOTS_MAX = 1_024
 """Slots of one proof, as geth limits it."""
 
+NODES_MAX = 100_000
+"""Trie nodes of one GetNodes: at 4 microseconds each less than a second of one thread."""
+
+NODES_BYTES_MAX = 32 << 20
+"""Bytes of one GetNodes answer: half of the largest message."""
+
 HEAD_STREAMS_MAX = 256
 """StreamHeads subscribers: api replicas, executors, consensus. Each holds at most one block at a time."""
 

@@ -1,12 +1,13 @@
 """Log filters and Merkle proofs over committed blocks. Functions block: call from worker threads."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 
-from hansa.packing import chunks, unpack
+from hansa.packing import PackedListInvalid, chunks, pack, unpack
 from hansa_kernel import CorruptState, Header, KernelInputError, ProofJob, ProofResult, logs_json
 
 from hansa_statedb import limits, metrics
-from hansa_statedb.chain import Chain, Parts
+from hansa_statedb.chain import Chain, Parts, check_hash
 from hansa_statedb.core.layout import ADDRESS_BYTES, HASH_BYTES, u64
 from hansa_statedb.core.overlays import View
 from hansa_statedb.core.postings import candidate_blocks, filter_groups
@@ -85,6 +86,28 @@ def find_logs(chain: Chain, wanted: LogFilter) -> LogAnswer:
             found.append(array[1:-1])
             count += here
     return LogAnswer(b"[" + b",".join(found) + b"]", count)
+
+
+def nodes_at(chain: Chain, block_hash: bytes, paths: bytes) -> bytes:
+    """Packed list of trie nodes of a block's state, empty where there is none; ends early when it becomes too large.
+
+    Raises `RequestInvalid`, `BlockUnknown`, `Pruned`.
+    """
+    try:
+        wanted = unpack(paths)
+    except PackedListInvalid as error:
+        raise RequestInvalid("paths", "a packed list", str(error)) from error
+    if len(wanted) > limits.NODES_MAX:
+        raise RequestInvalid("paths", f"at most {limits.NODES_MAX}", str(len(wanted)))
+    view = chain.view(check_hash("block_hash", block_hash))
+    if view.base_number < chain.earliest_proof():
+        raise Pruned(view.base_number, chain.earliest_proof())
+    nodes = [node or b"" for node in chain.reader.nodes(view, wanted)]
+    if view.base_number < chain.earliest_proof():  # pruned while we read
+        raise Pruned(view.base_number, chain.earliest_proof())
+    sizes = accumulate(len(node) for node in nodes)
+    fits = sum(1 for size in sizes if size <= limits.NODES_BYTES_MAX)
+    return pack(nodes[: max(1, fits)])
 
 
 @dataclass(frozen=True, slots=True)

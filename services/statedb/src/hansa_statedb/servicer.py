@@ -19,7 +19,7 @@ from hansa_statedb import errors, limits, metrics
 from hansa_statedb.chain import Chain, Parts, check_hash
 from hansa_statedb.core.layout import ACCOUNT_BYTES, ADDRESS_BYTES, HASH_BYTES, SLOT_KEY_BYTES
 from hansa_statedb.core.overlays import StoredBlock
-from hansa_statedb.queries import LogFilter, find_logs, prove
+from hansa_statedb.queries import LogFilter, find_logs, nodes_at, prove
 from hansa_statedb.staging import ExecutedBlock
 
 T = TypeVar("T")
@@ -313,6 +313,10 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
             account_proof=proof.account_proof,
             slots=[statedb_pb2.SlotProof(slot=slot, value=value, proof=nodes) for slot, value, nodes in proof.slots],
         )
+
+    async def GetNodes(self, request: statedb_pb2.GetNodesRequest, context: Context) -> statedb_pb2.GetNodesResponse:
+        nodes = await self._checked(context, self._queriers, nodes_at, self._chain, request.block_hash, request.paths)
+        return statedb_pb2.GetNodesResponse(nodes=nodes)
 
     # --- inside ---
 

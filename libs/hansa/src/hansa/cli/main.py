@@ -13,6 +13,7 @@ from hansa.cli import (
     keys,
     local,
     processes,
+    proof,
     reading,
     settings,
     transactions,
@@ -32,6 +33,7 @@ for group in (local, processes, transactions, reading, about):
 app.add_typer(genesis.app, name="genesis", help="Make and check chain specs.")
 app.add_typer(keys.app, name="keys", help="Keys of a member.")
 app.add_typer(accounts.app, name="account", help="Ethereum accounts in key files.")
+app.add_typer(proof.app, name="proof", help="Check blocks without a node.")
 app.add_typer(settings.app, name="config", help="Settings of a node.")
 app.add_typer(validator.app, name="validator", help="A member's votes.")
 app.add_typer(bench.app, name="bench", help="Measure a node.")

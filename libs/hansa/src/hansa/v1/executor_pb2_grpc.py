@@ -45,6 +45,11 @@ class ExecutorStub:
                 request_serializer=hansa_dot_v1_dot_executor__pb2.CallRequest.SerializeToString,
                 response_deserializer=hansa_dot_v1_dot_executor__pb2.CallResponse.FromString,
                 _registered_method=True)
+        self.GetWitness = channel.unary_unary(
+                '/hansa.v1.Executor/GetWitness',
+                request_serializer=hansa_dot_v1_dot_executor__pb2.GetWitnessRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_executor__pb2.GetWitnessResponse.FromString,
+                _registered_method=True)
 
 
 class ExecutorServicer:
@@ -69,6 +74,15 @@ class ExecutorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetWitness(self, request, context):
+        """Run a committed block again and make its witness, with which anybody can check it who trusts its hash.
+        NOT_FOUND with reason BLOCK_UNKNOWN, or PRUNED when its parent's trie nodes are not kept any more;
+        INVALID_ARGUMENT for genesis; RESOURCE_EXHAUSTED when the queue is full.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExecutorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +95,11 @@ def add_ExecutorServicer_to_server(servicer, server):
                     servicer.Call,
                     request_deserializer=hansa_dot_v1_dot_executor__pb2.CallRequest.FromString,
                     response_serializer=hansa_dot_v1_dot_executor__pb2.CallResponse.SerializeToString,
+            ),
+            'GetWitness': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWitness,
+                    request_deserializer=hansa_dot_v1_dot_executor__pb2.GetWitnessRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_executor__pb2.GetWitnessResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -138,6 +157,33 @@ class Executor:
             '/hansa.v1.Executor/Call',
             hansa_dot_v1_dot_executor__pb2.CallRequest.SerializeToString,
             hansa_dot_v1_dot_executor__pb2.CallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWitness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hansa.v1.Executor/GetWitness',
+            hansa_dot_v1_dot_executor__pb2.GetWitnessRequest.SerializeToString,
+            hansa_dot_v1_dot_executor__pb2.GetWitnessResponse.FromString,
             options,
             channel_credentials,
             insecure,

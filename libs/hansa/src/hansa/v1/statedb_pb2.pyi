@@ -658,3 +658,53 @@ class SlotProof(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SlotProof: _TypeAlias = SlotProof  # noqa: Y015
+
+@_typing.final
+class GetNodesRequest(_message.Message):
+    """Which trie nodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_HASH_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    block_hash: _builtins.bytes
+    """Hash of a committed block."""
+    paths: _builtins.bytes
+    """Packed list of node keys as the kernel asks for them."""
+    def __init__(
+        self,
+        *,
+        block_hash: _builtins.bytes = ...,
+        paths: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_hash", b"block_hash", "paths", b"paths"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNodesRequest: _TypeAlias = GetNodesRequest  # noqa: Y015
+
+@_typing.final
+class GetNodesResponse(_message.Message):
+    """The nodes, same order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    nodes: _builtins.bytes
+    """Packed list of RLP, an empty item where there is no node. Ends early when the answer would be too large: ask for the
+    rest again.
+    """
+    def __init__(
+        self,
+        *,
+        nodes: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNodesResponse: _TypeAlias = GetNodesResponse  # noqa: Y015

@@ -80,6 +80,11 @@ class StateDbStub:
                 request_serializer=hansa_dot_v1_dot_statedb__pb2.GetProofRequest.SerializeToString,
                 response_deserializer=hansa_dot_v1_dot_statedb__pb2.GetProofResponse.FromString,
                 _registered_method=True)
+        self.GetNodes = channel.unary_unary(
+                '/hansa.v1.StateDb/GetNodes',
+                request_serializer=hansa_dot_v1_dot_statedb__pb2.GetNodesRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_statedb__pb2.GetNodesResponse.FromString,
+                _registered_method=True)
 
 
 class StateDbServicer:
@@ -153,6 +158,14 @@ class StateDbServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetNodes(self, request, context):
+        """Trie nodes by their keys at a committed height, for multiproofs and witnesses. NOT_FOUND with reason PRUNED outside
+        the kept window.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StateDbServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -200,6 +213,11 @@ def add_StateDbServicer_to_server(servicer, server):
                     servicer.GetProof,
                     request_deserializer=hansa_dot_v1_dot_statedb__pb2.GetProofRequest.FromString,
                     response_serializer=hansa_dot_v1_dot_statedb__pb2.GetProofResponse.SerializeToString,
+            ),
+            'GetNodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNodes,
+                    request_deserializer=hansa_dot_v1_dot_statedb__pb2.GetNodesRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_statedb__pb2.GetNodesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -446,6 +464,33 @@ class StateDb:
             '/hansa.v1.StateDb/GetProof',
             hansa_dot_v1_dot_statedb__pb2.GetProofRequest.SerializeToString,
             hansa_dot_v1_dot_statedb__pb2.GetProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hansa.v1.StateDb/GetNodes',
+            hansa_dot_v1_dot_statedb__pb2.GetNodesRequest.SerializeToString,
+            hansa_dot_v1_dot_statedb__pb2.GetNodesResponse.FromString,
             options,
             channel_credentials,
             insecure,

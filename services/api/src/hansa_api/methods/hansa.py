@@ -15,6 +15,9 @@ from hansa_api.registry import Method
 CONF_LEVEL_MAX = (1 << 32) - 1
 _RAWS = {"type": "array", "items": {"type": "string"}}
 
+WITNESS_COST = 100
+"""Units of the rate limit: a whole block is executed."""
+
 
 async def submit_batch(api: Api, raws: list[bytes]) -> list[dict[str, Any]]:
     """Admit many transactions; `{hash}` or `{hash, error}` per item, same order."""
@@ -46,6 +49,16 @@ async def get_certificate(api: Api, at: At) -> dict[str, Any] | None:
     if found is None or found.certificate is None:
         return None
     return certificate_json(api, found.certificate)
+
+
+async def get_block_witness(api: Api, at: At) -> dict[str, str] | None:
+    """A committed block with everything that it takes to execute it again, for `hansa proof verify-block`; null when
+    there is no such block."""
+    found = await api.heads.block(at)
+    if found is None:
+        return None
+    answer = await api.backend.witness(found.hash)
+    return {"blockHash": "0x" + answer.block_hash.hex(), "witness": "0x" + answer.witness.hex()}
 
 
 def certificate_json(api: Api, certificate: types_pb2.Certificate) -> dict[str, Any]:
@@ -155,6 +168,7 @@ def methods(limits: Limits) -> list[Method]:
             "hansa_getMostRecent", get_most_recent, (Param("confLevel", _level, 0, {"type": ["string", "integer"]}),)
         ),
         Method("hansa_getCertificate", get_certificate, (Param("block", block, LATEST),)),
+        Method("hansa_getBlockWitness", get_block_witness, (Param("block", block, LATEST),), cost=WITNESS_COST),
         Method("hansa_getMembers", get_members),
         Method("hansa_getNodeStatus", get_node_status),
     ]

@@ -13,6 +13,7 @@ pub mod keccak;
 pub mod pack;
 pub mod spec;
 pub mod threads;
+pub mod trace;
 pub mod trie;
 pub mod tx;
 pub mod txpool;

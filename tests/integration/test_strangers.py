@@ -67,7 +67,7 @@ def test_random_bytes_on_every_port_disturb_nobody(consortium: Consortium) -> No
         (b"[]", -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":7}', -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":"eth_nothing"}', -32601),
-        (b'{"jsonrpc":"2.0","id":1,"method":"eth_createAccessList","params":[]}', -32601),
+        (b'{"jsonrpc":"2.0","id":1,"method":"eth_createAccessList","params":[]}', -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12","latest"]}', -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["0x01",false]}', -32602),
         (b'{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x02c0"]}', -32003),

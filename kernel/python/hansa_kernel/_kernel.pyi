@@ -402,6 +402,79 @@ class CallJob:
 
 class Cancelled(Exception): ...
 
+# --- tracing and simulation -----------------------------------------------------------------------------------------
+
+class TraceRefused(Exception):
+    """A transaction or call cannot be run, or its trace is too large. `code`: JSON-RPC's, `message`: geth's text."""
+
+    code: int
+    message: str
+
+@final
+class TraceResult:
+    traces: list[bytes]  # JSON, one per traced transaction, then per call
+    gas_used: list[int]
+
+@final
+class TraceJob:
+    """Runs transactions of one block again behind the miss protocol; the wanted ones, and calls after them, are traced."""
+
+    def __new__(
+        cls,
+        spec: Spec,
+        env: BlockEnv,
+        batch: TxBatch,
+        *,
+        first: int,
+        config: bytes,
+        calls: bytes = b"",
+        gas_max: int,
+        system_calls: bool,
+        block_hash: bytes = b"",
+        state_overrides: bytes = b"",
+        block_overrides: bytes = b"",
+        cache: StateCache | None = None,
+        parent_hash: bytes = b"",
+        output_bytes_max: int = ...,
+    ) -> TraceJob:
+        """`env`: of the block; `batch`: its transactions from the first on, as many as are needed; `first`: the first
+        that is traced, those before are only run. `system_calls`: the block's own calls come before (they have not been
+        made in the state that is read). `config`: geth's TraceConfig as JSON, or `{"parity": ["trace", "stateDiff",
+        "vmTrace"]}`, `{"parity": "localized"}`, `{"tracer": "accessList"}` being ours; `calls`: JSON array of pairs
+        (call object, config or null), each on the state that the one before left. `gas_max`: gas of a call that names
+        none, and the most. Overrides are those of calls. Raises `KernelInputError`; `tracer` is its field for an unknown
+        tracer."""
+    def step(self, values: Values | None = None) -> Need | Progress | TraceResult:
+        """Raises `TraceRefused`, `Cancelled`, and `KernelInputError` for a hostile or short answer."""
+    def cancel(self) -> None:
+        """As `CallJob.cancel`."""
+
+@final
+class Unsealed:
+    """A simulated block without its state root."""
+
+    write_set: bytes  # everything written since the base block, blocks before this one included
+
+@final
+class SimulateResult:
+    json: bytes  # eth_simulateV1's result
+
+@final
+class SimulateJob:
+    """eth_simulateV1 on the block of `base_header`, as geth's simulator makes it."""
+
+    def __new__(
+        cls, spec: Spec, base_header: bytes, *, options: bytes, gas_max: int, cache: StateCache | None = None
+    ) -> SimulateJob:
+        """`options`: the method's first parameter as JSON. `gas_max`: most gas of all calls together. Raises
+        `TraceRefused` for blocks out of order, `KernelInputError` for malformed options."""
+    def step(self, values: Values | None = None) -> Need | Progress | Unsealed | SimulateResult:
+        """After `Unsealed`, call `seal`, then step again. Raises as `TraceJob.step`."""
+    def seal(self, state_root: bytes) -> None:
+        """The root of the base block's state with the write set."""
+    def cancel(self) -> None:
+        """As `CallJob.cancel`."""
+
 # --- public tests ---------------------------------------------------------------------------------------------------
 
 @final

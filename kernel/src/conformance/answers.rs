@@ -31,7 +31,7 @@ pub fn run_block(
 }
 
 /// The bytes of an answer.
-struct Answer {
+pub struct Answer {
     accounts: Vec<u8>,
     slots: Vec<u8>,
     codes: Vec<u8>,
@@ -40,7 +40,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(need: &Keys, state: &FullState, block_hash: impl Fn(u64) -> B256) -> Self {
+    #[must_use]
+    pub fn new(need: &Keys, state: &FullState, block_hash: impl Fn(u64) -> B256) -> Self {
         let mut account_codes = Vec::new();
         let mut accounts = Vec::new();
         for address in &need.accounts {
@@ -63,7 +64,8 @@ impl Answer {
         }
     }
 
-    fn raw(&self) -> RawValues<'_> {
+    #[must_use]
+    pub fn raw(&self) -> RawValues<'_> {
         RawValues {
             accounts: &self.accounts,
             slots: &self.slots,

@@ -7,10 +7,11 @@ use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::journaled_state::JournalTr;
 use revm::handler::system_call::SystemCallTx;
 use revm::handler::{Handler, MainBuilder, MainnetEvm, MainnetHandler};
+use revm::interpreter::interpreter::EthInterpreter;
 use revm::primitives::U256;
 use revm::primitives::hardfork::SpecId;
 use revm::state::EvmState;
-use revm::{Database, ExecuteEvm};
+use revm::{Database, ExecuteEvm, InspectEvm, Inspector};
 
 use super::cancel::{self, CancelFlag, Watch};
 use crate::error::InputError;
@@ -131,6 +132,18 @@ pub fn build<'a, D: Recorded>(
     evm
 }
 
+/// Set which checks a simulated call makes: the nonce, and the base fee for one that names no price.
+pub fn set_checks(evm: &mut Evm<'_>, nonce: bool, base_fee: bool) {
+    evm.ctx.cfg.disable_nonce_check = !nonce;
+    evm.ctx.cfg.disable_base_fee = !base_fee;
+}
+
+/// Whether the rules of an EVM have a precompile at `address`.
+#[must_use]
+pub fn is_precompile(evm: &Evm<'_>, address: revm::primitives::Address) -> bool {
+    evm.precompiles.contains(&address)
+}
+
 /// Give BLOBBASEFEE another value, wei (overrides of calls).
 pub fn set_blob_base_fee(evm: &mut Evm<'_>, wei: u128) {
     if let Some(blob) = &mut evm.ctx.block.blob_excess_gas_and_price {
@@ -175,6 +188,22 @@ pub fn run_exact<D: Recorded>(evm: &mut Evm<'_, D>, tx: TxEnv) -> Outcome {
     state_of(evm).begin();
     let result = evm.transact_one(tx);
     outcome(evm, result)
+}
+
+/// As [`run_exact`] under an inspector that sees every step. Gives the EVM back.
+///
+/// # Panics
+/// As [`run_exact`].
+pub fn run_inspected<'a, I>(evm: Evm<'a>, tx: TxEnv, inspector: &mut I) -> (Evm<'a>, Outcome)
+where
+    I: Inspector<EvmContext<'a>, EthInterpreter>,
+{
+    let mut inspected = evm.with_inspector(inspector);
+    inspected.ctx.journaled_state.database.begin();
+    let result = inspected.inspect_one_tx(tx);
+    let mut evm = inspected.with_inspector(());
+    let outcome = outcome(&mut evm, result);
+    (evm, outcome)
 }
 
 /// Run one transaction on guesses to find keys; its outcome is thrown away. Returns the gas it used.

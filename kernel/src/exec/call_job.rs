@@ -289,7 +289,15 @@ impl CallJob {
         if let Some(fee) = self.blob_base_fee {
             evm::set_blob_base_fee(&mut evm, fee);
         }
-        match evm::run_exact(&mut evm, tx.clone()) {
+        let outcome = if self.overrides.names_precompiles(|address| evm::is_precompile(&evm, address)) {
+            let mut redirect = self.overrides.redirect(|address| evm::is_precompile(&evm, address))?;
+            let (back, outcome) = evm::run_inspected(evm, tx.clone(), &mut redirect);
+            evm = back;
+            outcome
+        } else {
+            evm::run_exact(&mut evm, tx.clone())
+        };
+        match outcome {
             Outcome::Done(result, _) => Ok(Run::Done(result, evm::undefined_opcode(&evm))),
             Outcome::Invalid(error) => Ok(Run::Invalid(error)),
             Outcome::Fault(error) => Err(error.into()),

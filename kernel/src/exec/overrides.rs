@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::state::JobState;
 use crate::error::{InputError, InputResult};
+use crate::evm::Redirect;
 use crate::header::BlockEnv;
 use crate::spec::json;
 
@@ -25,6 +26,8 @@ pub struct AccountOverride {
     pub slots: BTreeMap<U256, U256>,
     /// Every other slot is zero (`state` instead of `stateDiff`).
     pub whole_storage: bool,
+    /// Where the precompile of this address is to be found instead.
+    pub precompile_to: Option<Address>,
 }
 
 /// What a call pretends about the state.
@@ -55,6 +58,55 @@ impl StateOverrides {
             return Err(InputError::new("state_overrides", format!("at most {SLOTS_MAX} slots"), slots));
         }
         Ok(Self(overrides))
+    }
+
+    /// Whether [`Self::redirect`] has anything to say.
+    pub fn names_precompiles(&self, is_precompile: impl Fn(Address) -> bool) -> bool {
+        self.0.iter().any(|(address, account)| account.precompile_to.is_some() || is_precompile(*address))
+    }
+
+    /// What becomes of precompiles that are named here, which `is_precompile` tells (geth: any override of one makes it
+    /// an ordinary account).
+    ///
+    /// # Errors
+    /// An account without a precompile cannot be moved, and none onto an account that is named here, too.
+    pub fn redirect(&self, is_precompile: impl Fn(Address) -> bool) -> InputResult<Redirect> {
+        let mut redirect = Redirect::default();
+        for (address, account) in &self.0 {
+            if let Some(to) = account.precompile_to {
+                if !is_precompile(*address) {
+                    return Err(InputError::new(
+                        "stateOverrides",
+                        "a precompile",
+                        format!("account {address} is not a precompile"),
+                    ));
+                }
+                if self.0.contains_key(&to) {
+                    return Err(InputError::new(
+                        "stateOverrides",
+                        "another target",
+                        format!("account {to} is already overridden"),
+                    ));
+                }
+                redirect.moved.insert(to, *address);
+            }
+            if is_precompile(*address) {
+                redirect.gone.insert(*address);
+            }
+        }
+        Ok(redirect)
+    }
+
+    /// Change the state of a job whose accounts and slots here are all known, as a block would: it counts as written.
+    pub fn write(&self, state: &mut JobState) {
+        for (address, account) in &self.0 {
+            if account.nonce.is_some() || account.balance.is_some() || account.code.is_some() {
+                state.override_account(*address, account.nonce, account.balance, account.code.as_ref());
+            }
+            let slots = account.slots.iter().map(|(slot, value)| (*slot, *value));
+            state.write_slots(*address, slots, account.whole_storage);
+            state.drop_if_empty(*address);
+        }
     }
 
     /// Change the state of a job whose accounts here are all known.
@@ -93,6 +145,10 @@ fn parse_account(key: &str, value: &Value) -> InputResult<AccountOverride> {
             "nonce" => account.nonce = Some(json::u64(&field(name), value)?),
             "balance" => account.balance = Some(json::u256(&field(name), value)?),
             "code" => account.code = Some(json::bytes(&field(name), value)?),
+            "movePrecompileToAddress" | "movePrecompileTo" => {
+                let text = value.as_str().ok_or_else(|| InputError::new(field(name), "hex text", value))?;
+                account.precompile_to = Some(json::address(&field(name), text)?);
+            }
             "state" | "stateDiff" => {
                 if entry.get("state").is_some_and(|v| !v.is_null())
                     && entry.get("stateDiff").is_some_and(|v| !v.is_null())
@@ -106,7 +162,13 @@ fn parse_account(key: &str, value: &Value) -> InputResult<AccountOverride> {
                     account.slots.insert(json::word(&field(name), slot)?.into(), value.into());
                 }
             }
-            other => return Err(InputError::new(prefix, "nonce, balance, code, state or stateDiff", other)),
+            other => {
+                return Err(InputError::new(
+                    prefix,
+                    "nonce, balance, code, state, stateDiff or movePrecompileToAddress",
+                    other,
+                ));
+            }
         }
     }
     Ok(account)

@@ -7,6 +7,7 @@ mod conformance;
 mod exec;
 mod header;
 mod spec;
+mod trace;
 mod trie;
 mod tx;
 mod txpool;
@@ -24,6 +25,7 @@ fn kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     header::register(module)?;
     exec::register(module)?;
     call::register(module)?;
+    trace::register(module)?;
     conformance::register(module)?;
     tx::register(module)?;
     txpool::register(module)?;

@@ -9,6 +9,7 @@ use super::json::{Object, data};
 use super::transaction::write_transaction;
 use super::{Block, same_count};
 use crate::error::{InputError, InputResult};
+use crate::header::Header;
 use crate::pack;
 
 /// The block object, with transaction objects (`full`) or hashes.
@@ -48,8 +49,8 @@ pub fn block_json(
     };
     let mut out = Vec::with_capacity(2_048 + hashes.len() * 70 + items.iter().map(Vec::len).sum::<usize>());
     Object::write(&mut out, |fields| {
-        write_header(fields, &block);
-        fields.quantity("size", block_size(&block));
+        write_header(fields, &block.header);
+        fields.quantity("size", block_size(&block.header, &block.transactions));
         if full {
             fields.array("transactions", &items, |out, item| out.extend_from_slice(item));
         } else {
@@ -63,10 +64,11 @@ pub fn block_json(
     Ok(out)
 }
 
-fn write_header(fields: &mut Object<'_>, block: &Block<'_>) {
-    let header = &block.header.inner;
+/// The fields of a block object that its header tells.
+pub fn write_header(fields: &mut Object<'_>, whole: &Header) {
+    let header = &whole.inner;
     fields.quantity("number", header.number);
-    fields.data("hash", block.header.hash);
+    fields.data("hash", whole.hash);
     fields.data("parentHash", header.parent_hash);
     fields.data("nonce", header.nonce);
     fields.data("mixHash", header.mix_hash);
@@ -90,13 +92,14 @@ fn write_header(fields: &mut Object<'_>, block: &Block<'_>) {
 }
 
 /// Bytes of the block's RLP: `[header, [transaction...], [], [] with withdrawals]`, typed transactions as strings.
-fn block_size(block: &Block<'_>) -> usize {
+#[must_use]
+pub fn block_size(header: &Header, transactions: &[&[u8]]) -> usize {
     let listed = |raw: &&[u8]| match raw.first() {
         Some(0xc0..) | None => raw.len(),
         Some(_) => raw.len() + length_of_length(raw.len()),
     };
-    let transactions: usize = block.transactions.iter().map(listed).sum();
-    let withdrawals = usize::from(block.header.inner.withdrawals_root.is_some());
-    let payload = block.header.rlp.len() + transactions + length_of_length(transactions) + 1 + withdrawals;
+    let transactions: usize = transactions.iter().map(listed).sum();
+    let withdrawals = usize::from(header.inner.withdrawals_root.is_some());
+    let payload = header.rlp.len() + transactions + length_of_length(transactions) + 1 + withdrawals;
     payload + length_of_length(payload)
 }

@@ -11,8 +11,8 @@ mod stored;
 mod tests;
 mod transaction;
 
-pub use block::block_json;
-pub use json::{Object, array};
+pub use block::{block_json, block_size, write_header};
+pub use json::{Object, array, data};
 pub use logs::{Filter, log_terms, logs_json};
 pub use receipts::{raw_receipts, receipts_json};
 pub use transaction::{transaction_json, write_pending};

@@ -170,11 +170,10 @@ def test_deep_parameters_are_refused(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "method",
     [
-        "eth_simulateV1",
-        "eth_createAccessList",
+        "eth_simulateV9",
         "engine_newPayloadV4",
-        "debug_traceTransaction",
-        "trace_block",
+        "debug_traceNothing",
+        "trace_nothing",
         "personal_sign",
         "miner_start",
         "evm_mine",
@@ -189,7 +188,7 @@ def test_method_that_is_not_there_is_not_found(rpc: Rpc, method: str) -> None:
     assert error["code"] == -32601
     assert len(error["message"]) < 200
     modules = rpc("rpc_modules")["result"]
-    assert set(modules) == {"eth", "hansa", "net", "rpc", "txpool", "web3"}
+    assert set(modules) == {"debug", "eth", "hansa", "net", "rpc", "trace", "txpool", "web3"}
 
 
 @pytest.mark.parametrize("method", ["eth_sendTransaction", "eth_sign", "eth_signTransaction", "eth_signTypedData_v4"])

@@ -33,7 +33,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         schemas |= yaml.safe_load(path.read_text())
     results = {
         method["name"]: method["result"]["schema"]
-        for group in ("eth", "txpool")
+        for group in ("eth", "txpool", "debug")
         for path in sorted((root / group).glob("*.yaml"))
         for method in yaml.safe_load(path.read_text())
     }
@@ -100,6 +100,16 @@ def _cases(facts: dict[str, Any]) -> list[tuple[str, list[Any]]]:
         ("eth_config", []),
         ("eth_call", [{"to": contract, "data": "0x3fa4f245"}, "latest"]),
         ("eth_estimateGas", [{"to": contract, "data": "0x3fa4f245"}]),
+        ("eth_createAccessList", [{"to": contract, "data": "0x3fa4f245"}, "latest"]),
+        ("eth_simulateV1", [{"blockStateCalls": [{"calls": [{"to": contract}]}], "returnFullTransactions": True}]),
+        ("debug_traceTransaction", [transaction]),
+        ("debug_traceTransaction", [transaction, {"enableMemory": True, "enableReturnData": True}]),
+        ("debug_traceBlockByNumber", [number]),
+        ("debug_getRawHeader", [number]),
+        ("debug_getRawBlock", [number]),
+        ("debug_getRawReceipts", [number]),
+        ("debug_getRawTransaction", [transaction]),
+        ("debug_getBadBlocks", []),
         ("eth_gasPrice", []),
         ("eth_baseFee", []),
         ("eth_blobBaseFee", []),
@@ -141,6 +151,6 @@ def test_answers_have_the_shapes_of_execution_apis(rpc: Rpc, described: dict[str
 
 
 def test_every_described_method_answers_or_is_not_there(rpc: Rpc, described: dict[str, Any]) -> None:
-    not_there = {"eth_createAccessList", "eth_simulateV1", FULL_BLOCK_ONLY}
+    not_there = {FULL_BLOCK_ONLY, "debug_getRawBlockAccessList"}
     absent = {method for method in described["results"] if rpc(method).get("error", {}).get("code") == -32601}
     assert absent == not_there

@@ -3,6 +3,7 @@
 
 mod database;
 mod results;
+mod tracing;
 
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
 use alloy_primitives::map::{AddressMap, B256Map, HashMap, U256Map};

@@ -84,6 +84,10 @@ class ApiSettings(_Section):
         ("localhost", "127.0.0.1", "[::1]"), description="Host headers that are answered; `*` takes any."
     )
     rate_limit: bool = Field(False, description="Limit requests per address (spec reliability 6.1).")
+    traces: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Serve the debug_ and trace_ namespaces; auto: only where `host` is an address of this machine alone.",
+    )
     limits: dict[str, int] = Field(
         default_factory=dict, description="Bounds of the api by name, instead of the built-in ones (services/api)."
     )

@@ -5,7 +5,8 @@ gets -32002. Calls try the member's executors in turn.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import grpc
@@ -22,6 +23,7 @@ from hansa.v1 import (
 )
 
 from hansa_api.errors import (
+    CodedError,
     HeaderNotFound,
     InvalidParams,
     LimitExceeded,
@@ -44,6 +46,35 @@ STATUS_AGE_MS_MAX = 500
 """Consensus' status is asked at most this often, however many clients poll it."""
 
 
+class _Gate:
+    """At most `concurrency` requests of a kind are under way, at most `waiting` more wait, none longer than a call."""
+
+    def __init__(self, kind: str, concurrency: int, waiting: int, timeout_ms: int) -> None:
+        self._kind = kind
+        self._room = asyncio.Semaphore(concurrency)
+        self._waiting_max = waiting
+        self._timeout_ms = timeout_ms
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for room. Raises `LimitExceeded`."""
+        if self._waiting >= self._waiting_max:
+            raise LimitExceeded(f"too many {self._kind}: {self._waiting} wait, limit {self._waiting_max}")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                await self._room.acquire()
+        except TimeoutError:
+            raise LimitExceeded(f"too many {self._kind}: no executor was free within {self._timeout_ms} ms") from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._room.release()
+
+
 class Backend:
     """Stubs and the calls whose failures need translation."""
 
@@ -56,8 +87,8 @@ class Backend:
         for address in addresses.executors:
             self._channels.append(channel(address))
             self.executors.append(executor_pb2_grpc.ExecutorStub(self._channels[-1]))
-        self._call_gate = asyncio.Semaphore(limits.call_concurrency)
-        self._calls_waiting = 0
+        self._call_gate = _Gate("calls", limits.call_concurrency, limits.call_waiting, limits.call_timeout_ms)
+        self._trace_gate = _Gate("traces", limits.trace_concurrency, limits.trace_waiting, limits.trace_timeout_ms)
         self._status: consensus_pb2.GetStatusResponse | None = None
         self._status_at = 0.0
         self._status_call: asyncio.Task[consensus_pb2.GetStatusResponse] | None = None
@@ -80,51 +111,46 @@ class Backend:
 
     async def call(self, request: executor_pb2.CallRequest) -> executor_pb2.CallResponse:
         """Run a call on the first executor that answers. Raises an `RpcError`."""
-        limits = self._limits
-        if self._calls_waiting >= limits.call_waiting:
-            raise LimitExceeded(f"too many calls: {self._calls_waiting} wait, limit {limits.call_waiting}")
-        self._calls_waiting += 1
-        try:
-            try:
-                async with asyncio.timeout(limits.call_timeout_ms / 1000):
-                    await self._call_gate.acquire()
-            except TimeoutError:
-                raise LimitExceeded(
-                    f"too many calls: no executor was free within {limits.call_timeout_ms} ms"
-                ) from None
-            try:
-                return await self._call(request)
-            finally:
-                self._call_gate.release()
-        finally:
-            self._calls_waiting -= 1
+        async with self._call_gate.turn():
+            answer: executor_pb2.CallResponse = await self._executed("Call", request, self._limits.call_timeout_ms)
+        if len(answer.output) > self._limits.call_return_bytes:
+            raise LimitExceeded(f"return data of {len(answer.output)} bytes, limit {self._limits.call_return_bytes}")
+        return answer
 
-    async def _call(self, request: executor_pb2.CallRequest) -> executor_pb2.CallResponse:
+    async def trace(self, request: executor_pb2.TraceRequest) -> executor_pb2.TraceResponse:
+        """Run a trace on the first executor that answers. Raises an `RpcError`."""
+        async with self._trace_gate.turn():
+            answer: executor_pb2.TraceResponse = await self._executed("Trace", request, self._limits.trace_timeout_ms)
+        return answer
+
+    async def simulate(self, request: executor_pb2.SimulateRequest) -> executor_pb2.SimulateResponse:
+        """Run a simulation on the first executor that answers. Raises an `RpcError`."""
+        async with self._trace_gate.turn():
+            answer: executor_pb2.SimulateResponse = await self._executed(
+                "Simulate", request, self._limits.trace_timeout_ms
+            )
+        return answer
+
+    async def _executed(self, method: str, request: Any, timeout_ms: int) -> Any:
         loop = asyncio.get_running_loop()
         # A little longer than the executor's own bound, whose answer says more.
-        ends = loop.time() + self._limits.call_timeout_ms / 1000 + 1
+        ends = loop.time() + timeout_ms / 1000 + 1
         while True:
             failed: grpc.aio.AioRpcError | None = None
             for position, executor in enumerate(self.executors):
                 last = position == len(self.executors) - 1
                 try:
-                    answer: executor_pb2.CallResponse = await executor.Call(
+                    return await getattr(executor, method)(
                         request, timeout=max(0.01, ends - loop.time()), wait_for_ready=last
                     )
                 except grpc.aio.AioRpcError as error:
                     failed = error
                     if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
-                        raise translate(error, "executor", self._limits.call_timeout_ms) from error
-                else:
-                    if len(answer.output) > self._limits.call_return_bytes:
-                        raise LimitExceeded(
-                            f"return data of {len(answer.output)} bytes, limit {self._limits.call_return_bytes}"
-                        )
-                    return answer
+                        raise translate(error, "executor", timeout_ms) from error
             if failed is None:
                 raise Unavailable("no executor is configured")
             if failed.code() == grpc.StatusCode.RESOURCE_EXHAUSTED or loop.time() + RETRY_PAUSE_MS / 1000 >= ends:
-                raise translate(failed, "executor", self._limits.call_timeout_ms) from failed
+                raise translate(failed, "executor", timeout_ms) from failed
             await asyncio.sleep(RETRY_PAUSE_MS / 1000)
 
     async def witness(self, block_hash: bytes) -> executor_pb2.GetWitnessResponse:
@@ -194,6 +220,8 @@ def translate(error: grpc.aio.AioRpcError, service: str, timeout_ms: int = 0) ->
     code = error.code()
     if reason == "PRUNED":
         return Pruned(detail)
+    if reason == "TRACE_REFUSED" and info is not None:
+        return CodedError(int(info.metadata.get("code", "-32000")), detail)
     if (
         reason in ("UNKNOWN_BLOCK", "BLOCK_UNKNOWN", "PARENT_UNKNOWN", "BLOCK_NOT_FOUND")
         or code == grpc.StatusCode.NOT_FOUND

@@ -7,6 +7,7 @@
     ├── Unavailable            -32002   ├── TransactionRefused -32003
     ├── NotSupported           -32004   ├── LimitExceeded     -32005 (RateLimited carries `retry_after`)
     ├── ExecutionReverted      3
+    ├── CodedError             as the kernel says (eth_simulateV1: -38010 .. -38026)
     └── SyncTimeout 4, SyncNotReady 5, SyncNonceGap 6      (EIP-7966)
 
 Client libraries match on messages: they start as geth's do, lower case.
@@ -37,6 +38,14 @@ class RpcError(Exception):
 
 class ServerError(RpcError):
     """Anything that geth answers with -32000."""
+
+
+class CodedError(RpcError):
+    """An error whose code was chosen where it happened: by a simulation, or a trace that cannot run."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ParseError(RpcError):

@@ -52,6 +52,15 @@ class Limits:
     call_return_bytes: int = 1 << 20
     state_override_bytes: int = 1 << 20
 
+    # --- traces: each may run a whole block again ------------------------------------------------------------------
+    trace_timeout_ms: int = 20_000  # the executor's own bound
+    trace_concurrency: int = 2  # handed to executors at once; one runs
+    trace_waiting: int = 16
+    trace_filter_blocks: int = 100  # blocks of one trace_filter that are run again
+    trace_filter_results: int = 1_000
+    trace_calls: int = 100  # calls of one trace_callMany
+    simulate_bytes: int = 4 << 20  # the parameter of eth_simulateV1
+
     # --- queries ----------------------------------------------------------------------------------------------------
     logs_blocks: int = 100_000
     logs_results: int = 10_000
@@ -140,4 +149,5 @@ _ORDERED = (
     ("filters_per_address", "filters"),
     ("rate_per_second", "rate_burst"),
     ("call_timeout_ms", "batch_time_ms"),
+    ("trace_timeout_ms", "batch_time_ms"),
 )

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, get_type_hints
 from hansa import __version__
 from pydantic import TypeAdapter
 
-from hansa_api import params
+from hansa_api import params, traces
 from hansa_api.params import Param
 from hansa_api.registry import Method, Registry
 
@@ -46,6 +46,8 @@ _SCHEMAS: dict[Callable[[Any], Any], Schema] = {
     params.block: {"anyOf": [_TAG, _QUANTITY, _HASH, _EIP_1898]},
     params.block_number: _BLOCK_NUMBER,
     params.call_args: _OBJECT,
+    traces.call_object: _OBJECT,
+    traces.trace_types: {"type": "array", "items": {"enum": list(traces.TYPES)}},
 }
 """What JSON each parser takes; the parser may refuse more than its schema says."""
 

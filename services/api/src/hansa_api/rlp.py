@@ -53,3 +53,23 @@ def _payload(rlp: bytes, offset: int, base: int) -> tuple[int, int]:
     if start + length > len(rlp):
         raise ValueError("RLP item does not fit")
     return start, start + length
+
+
+def encode_block(header: bytes, transactions: Sequence[bytes], *, withdrawals: bool) -> bytes:
+    """A block without ommers: `header` is RLP already, typed transactions are strings; `withdrawals`: an empty list."""
+    raws = b"".join(raw if raw[0] >= 0xC0 else encode(raw) for raw in transactions)
+    body = header + _prefix(len(raws), 0xC0) + raws + b"\xc0" + (b"\xc0" if withdrawals else b"")
+    return _prefix(len(body), 0xC0) + body
+
+
+def first_item(rlp: bytes) -> bytes:
+    """The first item of a list, a list itself, with its prefix: the header of a block. Raises `ValueError`."""
+    if not rlp:
+        raise ValueError("no RLP")
+    start, end = _payload(rlp, 0, 0xC0)
+    if end != len(rlp) or start >= end:
+        raise ValueError("no list of items")
+    _, stop = _payload(rlp, start, 0xC0)
+    if stop > end:
+        raise ValueError("RLP item does not fit")
+    return rlp[start:stop]

@@ -1,10 +1,12 @@
 """Puts the parts of the api together and starts and stops them."""
 
 import asyncio
+import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
+from hansa.config import ApiSettings
 from hansa.service import Check, ServiceContext, StartRefused
 from hansa.telemetry import serve_uvicorn
 
@@ -179,8 +181,17 @@ def build_api(context: ServiceContext, limits: Limits) -> Api:
         fees=Fees(heads, chain.kernel),
         rates=Rates(limits, bus) if settings.api.rate_limit else None,
         bus=bus,
-        registry=all_methods(limits),
+        registry=all_methods(limits, traces=_serves_traces(settings.api)),
     )
+
+
+def _serves_traces(settings: ApiSettings) -> bool:
+    if settings.traces != "auto":
+        return settings.traces == "on"
+    try:
+        return ipaddress.ip_address(settings.host.strip("[]")).is_loopback
+    except ValueError:
+        return settings.host == "localhost"
 
 
 def _port(server: uvicorn.Server) -> int:

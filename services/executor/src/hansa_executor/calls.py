@@ -56,14 +56,19 @@ class CallExecutor:
         self._pool = pool
         self._limits = call_limits
 
+    @property
+    def gas_max(self) -> int:
+        """Gas cap of one call."""
+        return self._limits.gas_max
+
     async def call(self, request: executor_pb2.CallRequest) -> executor_pb2.CallResponse:
         """Raises the errors of `errors.py`; a revert is an answer."""
         started = time.perf_counter()
         _check(request)
-        block_hash, header = await self._block(request.block)
+        block_hash, header = await self.block(request.block)
         pending = request.block.WhichOneof("block") == "tag" and request.block.tag == types_pb2.BLOCK_TAG_PENDING
         try:
-            env = self._next_env(header, block_hash) if pending else BlockEnv.from_header(header)
+            env = self.next_env(header, block_hash) if pending else BlockEnv.from_header(header)
             job = self._job(request, env, block_hash)
             result = await self._run(job, block_hash)
         except KernelInputError as error:
@@ -79,7 +84,7 @@ class CallExecutor:
             estimate=result.estimate or 0,
         )
 
-    async def _block(self, selector: types_pb2.BlockSelector) -> tuple[bytes, bytes]:
+    async def block(self, selector: types_pb2.BlockSelector) -> tuple[bytes, bytes]:
         """(hash, header) of the block whose state is called. Raises `BlockUnknown`, `StateDbAway`."""
         kind = selector.WhichOneof("block")
         if kind == "hash" and (header := self._headers.get(selector.hash)) is not None:
@@ -102,7 +107,7 @@ class CallExecutor:
             del self._headers[next(iter(self._headers))]
         return block.hash, block.header
 
-    def _next_env(self, head: bytes, head_hash: bytes) -> BlockEnv:
+    def next_env(self, head: bytes, head_hash: bytes) -> BlockEnv:
         """The block after the head, as far as it is known: the next proposer may choose other values."""
         header = Header.decode(head)
         return BlockEnv(

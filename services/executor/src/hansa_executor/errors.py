@@ -9,6 +9,7 @@ ExecutorError
 ├── ResultDiffers         verifying gave another header: ABORTED, HASH_MISMATCH
 ├── QueueFull             RESOURCE_EXHAUSTED
 ├── CallTimedOut          DEADLINE_EXCEEDED
+├── TraceCannotRun        what was to be traced cannot be run: FAILED_PRECONDITION, TRACE_REFUSED
 └── StateDbAway           statedb does not answer: UNAVAILABLE, retry
 """
 
@@ -73,6 +74,14 @@ class CallTimedOut(ExecutorError):
 
     def __init__(self, limit_ms: int) -> None:
         super().__init__(f"execution aborted (timeout = {limit_ms / 1000:g}s)")
+
+
+class TraceCannotRun(ExecutorError):
+    """A transaction or call that is to be traced cannot be run, or its trace is too large; `code` is JSON-RPC's."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class StateDbAway(ExecutorError):

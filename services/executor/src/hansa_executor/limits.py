@@ -68,3 +68,18 @@ READ_NODES_MAX = 50_000
 
 WITNESS_READ_TIMEOUT_SECONDS = 20.0
 """Longest wait for headers or trie nodes of a witness: old nodes are looked up block by block."""
+
+TRACE_WORKERS = 1
+"""Traces and simulations that run at once: a heavy one takes a processor for seconds, calls must not wait for it."""
+
+TRACES_WAITING_MAX = 16
+"""Traces that wait for the worker."""
+
+TRACE_TIMEOUT_MS = 20_000
+"""Longest time of one trace or simulation: a full block of struct logs up to the kernel's bound of bytes, twice."""
+
+TRACE_BYTES_MAX = 48 << 20
+"""Bytes of all traces of one answer, below what a message between services holds."""
+
+TRACE_CALLS_BYTES_MAX = 5 << 20
+"""Calls and overrides of one trace, as large as what the API lets in."""

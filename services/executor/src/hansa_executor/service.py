@@ -18,6 +18,7 @@ from hansa_executor.calls import CallExecutor, CallLimits
 from hansa_executor.heads import Heads
 from hansa_executor.reads import StateReads
 from hansa_executor.servicer import ExecutorServicer
+from hansa_executor.traces import TraceExecutor
 from hansa_executor.witnesses import WitnessMaker
 
 GRPC_NAME = "hansa.v1.Executor"
@@ -47,19 +48,21 @@ class ExecutorService:
         stub = statedb_pb2_grpc.StateDbStub(self._channel)
         cache = StateCache(entries_max=settings.executor.cache_entries, overlays_max=limits.OVERLAYS_MAX)
         self._heads = Heads(stub, cache)
-        self._reads = [StateReads(stub, "blocks"), StateReads(stub, "calls"), StateReads(stub, "witnesses")]
+        self._reads = [StateReads(stub, name) for name in ("blocks", "calls", "witnesses", "traces")]
         self._pools = [
             ThreadPoolExecutor(1, "executor-block"),
             ThreadPoolExecutor(workers, "executor-call", _yield_to_blocks),
             ThreadPoolExecutor(1, "executor-witness", _yield_to_blocks),
+            ThreadPoolExecutor(limits.TRACE_WORKERS, "executor-trace", _yield_to_blocks),
         ]
         blocks = BlockExecutor(spec, cache, stub, self._reads[0], self._pools[0])
         call_limits = CallLimits(settings.executor.call_timeout_ms, settings.executor.call_gas_max)
         calls = CallExecutor(spec, cache, stub, self._reads[1], self._pools[1], call_limits)
         witnesses = WitnessMaker(spec, chain.genesis_hash, stub, self._reads[2], self._pools[2])
+        traces = TraceExecutor(spec, cache, stub, self._reads[3], self._pools[3], calls)
         self._server = new_server()
         executor_pb2_grpc.add_ExecutorServicer_to_server(
-            ExecutorServicer(blocks, calls, witnesses, call_workers=workers), self._server
+            ExecutorServicer(blocks, calls, witnesses, traces, call_workers=workers), self._server
         )
         health = add_health(self._server, GRPC_NAME)
         self.port = bind(self._server, settings.executor.host, settings.executor.port)

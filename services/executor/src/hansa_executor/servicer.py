@@ -1,4 +1,4 @@
-"""The gRPC border of the executor: two queues with workers of their own, errors to status codes."""
+"""The gRPC border of the executor: three queues with workers of their own, errors to status codes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,6 +15,7 @@ from hansa_kernel import KernelBug
 from hansa_executor import errors, limits, metrics
 from hansa_executor.blocks import BlockExecutor
 from hansa_executor.calls import CallExecutor
+from hansa_executor.traces import TraceExecutor
 from hansa_executor.witnesses import WitnessMaker
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -28,6 +29,7 @@ _STATUS: dict[type[errors.ExecutorError], tuple[grpc.StatusCode, str]] = {
     errors.ResultDiffers: (grpc.StatusCode.ABORTED, "HASH_MISMATCH"),
     errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
     errors.CallTimedOut: (grpc.StatusCode.DEADLINE_EXCEEDED, "CALL_TIMED_OUT"),
+    errors.TraceCannotRun: (grpc.StatusCode.FAILED_PRECONDITION, "TRACE_REFUSED"),
     errors.StateDbAway: (grpc.StatusCode.UNAVAILABLE, "STATEDB_AWAY"),
 }
 
@@ -60,17 +62,25 @@ class Queue:
 
 
 class ExecutorServicer(executor_pb2_grpc.ExecutorServicer):
-    """Blocks, calls and witnesses."""
+    """Blocks, calls, witnesses and traces."""
 
     def __init__(
-        self, blocks: BlockExecutor, calls: CallExecutor, witnesses: WitnessMaker, *, call_workers: int
+        self,
+        blocks: BlockExecutor,
+        calls: CallExecutor,
+        witnesses: WitnessMaker,
+        traces: TraceExecutor,
+        *,
+        call_workers: int,
     ) -> None:
         self._blocks = blocks
         self._calls = calls
         self._witnesses = witnesses
+        self._traces = traces
         self._block_queue = Queue("blocks", 1, limits.BLOCKS_WAITING_MAX)
         self._call_queue = Queue("calls", call_workers, limits.CALLS_WAITING_MAX)
         self._witness_queue = Queue("witnesses", 1, limits.WITNESSES_WAITING_MAX)
+        self._trace_queue = Queue("traces", limits.TRACE_WORKERS, limits.TRACES_WAITING_MAX)
 
     @charged("execute")
     async def Execute(self, request: executor_pb2.ExecuteRequest, context: Context) -> executor_pb2.ExecuteResponse:
@@ -105,6 +115,24 @@ class ExecutorServicer(executor_pb2_grpc.ExecutorServicer):
         except KernelBug as error:
             await _bug(context, error)
 
+    async def Trace(self, request: executor_pb2.TraceRequest, context: Context) -> executor_pb2.TraceResponse:
+        try:
+            async with self._trace_queue.turn():
+                return await self._traces.trace(request)
+        except errors.ExecutorError as error:
+            await _refuse(context, error)
+        except KernelBug as error:
+            await _bug(context, error)
+
+    async def Simulate(self, request: executor_pb2.SimulateRequest, context: Context) -> executor_pb2.SimulateResponse:
+        try:
+            async with self._trace_queue.turn():
+                return await self._traces.simulate(request)
+        except errors.ExecutorError as error:
+            await _refuse(context, error)
+        except KernelBug as error:
+            await _bug(context, error)
+
 
 async def _bug(context: Context, error: KernelBug) -> NoReturn:
     """The kernel undid the call; who sent it must not be able to end the service by sending it again."""
@@ -122,4 +150,6 @@ async def _refuse(context: Context, error: errors.ExecutorError) -> NoReturn:
         details = {"field": error.field}
     elif isinstance(error, errors.QueueFull):
         details = {"limit": str(error.limit)}
+    elif isinstance(error, errors.TraceCannotRun):
+        details = {"code": str(error.code)}
     await abort(context, code, reason, str(error), details)

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from hansa.packing import PackedListInvalid, chunks, pack, unpack
-from hansa_kernel import CorruptState, Header, KernelInputError, ProofJob, ProofResult, logs_json
+from hansa_kernel import CorruptState, Header, KernelInputError, ProofJob, ProofResult, TrieCache, logs_json
 
 from hansa_statedb import limits, metrics
 from hansa_statedb.chain import Chain, Parts, check_hash
 from hansa_statedb.core.layout import ADDRESS_BYTES, HASH_BYTES, u64
 from hansa_statedb.core.overlays import View
 from hansa_statedb.core.postings import candidate_blocks, filter_groups
-from hansa_statedb.errors import Pruned, RequestInvalid, StoreFailed
+from hansa_statedb.core.write_set import parse_write_set
+from hansa_statedb.errors import BlockUnknown, Pruned, RequestInvalid, StoreFailed
+from hansa_statedb.staging import state_root
 
 _LOG_PARTS = Parts(hashes=True, receipts=True)
 
@@ -149,3 +151,23 @@ def prove(chain: Chain, number: int, address: bytes, slots: bytes) -> Proof:
     return Proof(
         block.hash, state_root, account, step.account_proof, list(zip(keys, values, step.storage_proofs, strict=True))
     )
+
+
+def root_with(chain: Chain, block_hash: bytes, write_set: bytes) -> bytes:
+    """State root of a block's state with a write set on top. Raises `BlockUnknown`, `Pruned`, `RequestInvalid`."""
+    view = chain.view(block_hash)
+    block = chain.block_by_hash(block_hash, Parts())
+    if block is None:
+        raise BlockUnknown(block_hash.hex())
+    if not view.overlays and view.number < chain.earliest_proof():
+        raise Pruned(view.number, chain.earliest_proof())
+    addresses = [account.address for account in parse_write_set(write_set).accounts]
+    before = chain.reader.accounts(view, addresses)
+    parent_root = Header.decode(block.header).state_root
+    try:
+        # Nothing of this state will be committed: it must not teach the cache of those that will.
+        return state_root(chain.reader, view, parent_root, write_set, before, TrieCache(nodes_max=0)).root
+    except CorruptState as error:
+        if not view.overlays and view.number < chain.earliest_proof():  # pruned while we read
+            raise Pruned(view.number, chain.earliest_proof()) from error
+        raise StoreFailed(f"{chain.store.folder}: trie node {error.path.hex()} is damaged: {error}") from error

@@ -19,7 +19,7 @@ from hansa_statedb import errors, limits, metrics
 from hansa_statedb.chain import Chain, Parts, check_hash
 from hansa_statedb.core.layout import ACCOUNT_BYTES, ADDRESS_BYTES, HASH_BYTES, SLOT_KEY_BYTES
 from hansa_statedb.core.overlays import StoredBlock
-from hansa_statedb.queries import LogFilter, find_logs, nodes_at, prove
+from hansa_statedb.queries import LogFilter, find_logs, nodes_at, prove, root_with
 from hansa_statedb.staging import ExecutedBlock
 
 T = TypeVar("T")
@@ -317,6 +317,13 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
     async def GetNodes(self, request: statedb_pb2.GetNodesRequest, context: Context) -> statedb_pb2.GetNodesResponse:
         nodes = await self._checked(context, self._queriers, nodes_at, self._chain, request.block_hash, request.paths)
         return statedb_pb2.GetNodesResponse(nodes=nodes)
+
+    async def GetRoot(self, request: statedb_pb2.GetRootRequest, context: Context) -> statedb_pb2.GetRootResponse:
+        return await self._checked(context, self._queriers, self._root, request)
+
+    def _root(self, request: statedb_pb2.GetRootRequest) -> statedb_pb2.GetRootResponse:
+        block_hash = check_hash("block_hash", request.block_hash)
+        return statedb_pb2.GetRootResponse(state_root=root_with(self._chain, block_hash, request.write_set))
 
     # --- inside ---
 

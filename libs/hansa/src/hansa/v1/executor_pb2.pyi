@@ -404,3 +404,142 @@ class GetWitnessResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetWitnessResponse: _TypeAlias = GetWitnessResponse  # noqa: Y015
+
+@_typing.final
+class TraceRequest(_message.Message):
+    """What is traced. Without `calls` and `raw`: transactions of `block`, on its parent's state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    CALLS_AFTER_FIELD_NUMBER: _builtins.int
+    STATE_OVERRIDES_FIELD_NUMBER: _builtins.int
+    BLOCK_OVERRIDES_FIELD_NUMBER: _builtins.int
+    RAW_FIELD_NUMBER: _builtins.int
+    config: _builtins.bytes
+    """geth's TraceConfig as JSON, or one of the kernel's own (see TraceJob in `_kernel.pyi`)."""
+    first: _builtins.int
+    """Transactions of the block that are traced; those before are only run. No `count` means all from `first` on."""
+    count: _builtins.int
+    calls: _builtins.bytes
+    """JSON array of pairs (call object, config or null): traced on the block's state instead, one on the other."""
+    calls_after: _builtins.int
+    """The calls run after this many transactions of the block, instead of after all of them."""
+    state_overrides: _builtins.bytes
+    """JSON, of the calls."""
+    block_overrides: _builtins.bytes
+    raw: _builtins.bytes
+    """An EIP-2718 transaction that is traced as if it were the first of the next block."""
+    @_builtins.property
+    def block(self) -> _types_pb2.BlockSelector: ...
+    def __init__(
+        self,
+        *,
+        block: _types_pb2.BlockSelector | None = ...,
+        config: _builtins.bytes = ...,
+        first: _builtins.int = ...,
+        count: _builtins.int | None = ...,
+        calls: _builtins.bytes = ...,
+        calls_after: _builtins.int | None = ...,
+        state_overrides: _builtins.bytes = ...,
+        block_overrides: _builtins.bytes = ...,
+        raw: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_calls_after", b"_calls_after", "_count", b"_count", "block", b"block", "calls_after", b"calls_after", "count", b"count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_calls_after", b"_calls_after", "_count", b"_count", "block", b"block", "block_overrides", b"block_overrides", "calls", b"calls", "calls_after", b"calls_after", "config", b"config", "count", b"count", "first", b"first", "raw", b"raw", "state_overrides", b"state_overrides"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__calls_after: _TypeAlias = _typing.Literal["calls_after"]  # noqa: Y015
+    _WhichOneofArgType__calls_after: _TypeAlias = _typing.Literal["_calls_after", b"_calls_after"]  # noqa: Y015
+    _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
+    _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__calls_after) -> _WhichOneofReturnType__calls_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__count) -> _WhichOneofReturnType__count | None: ...
+
+Global___TraceRequest: _TypeAlias = TraceRequest  # noqa: Y015
+
+@_typing.final
+class TraceResponse(_message.Message):
+    """The traces, one per transaction or call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACES_FIELD_NUMBER: _builtins.int
+    HASHES_FIELD_NUMBER: _builtins.int
+    BLOCK_HASH_FIELD_NUMBER: _builtins.int
+    hashes: _builtins.bytes
+    """32 bytes per traced transaction of the block; empty for calls."""
+    block_hash: _builtins.bytes
+    """Of the block whose transactions were run, or whose state was called on."""
+    @_builtins.property
+    def traces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """JSON in the tracer's shape."""
+
+    def __init__(
+        self,
+        *,
+        traces: _abc.Iterable[_builtins.bytes] | None = ...,
+        hashes: _builtins.bytes = ...,
+        block_hash: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_hash", b"block_hash", "hashes", b"hashes", "traces", b"traces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceResponse: _TypeAlias = TraceResponse  # noqa: Y015
+
+@_typing.final
+class SimulateRequest(_message.Message):
+    """A simulation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    options: _builtins.bytes
+    """The first parameter of eth_simulateV1, as JSON."""
+    @_builtins.property
+    def block(self) -> _types_pb2.BlockSelector: ...
+    def __init__(
+        self,
+        *,
+        block: _types_pb2.BlockSelector | None = ...,
+        options: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "options", b"options"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulateRequest: _TypeAlias = SimulateRequest  # noqa: Y015
+
+@_typing.final
+class SimulateResponse(_message.Message):
+    """The simulated blocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCKS_JSON_FIELD_NUMBER: _builtins.int
+    blocks_json: _builtins.bytes
+    """JSON array."""
+    def __init__(
+        self,
+        *,
+        blocks_json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks_json", b"blocks_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulateResponse: _TypeAlias = SimulateResponse  # noqa: Y015

@@ -50,6 +50,16 @@ class ExecutorStub:
                 request_serializer=hansa_dot_v1_dot_executor__pb2.GetWitnessRequest.SerializeToString,
                 response_deserializer=hansa_dot_v1_dot_executor__pb2.GetWitnessResponse.FromString,
                 _registered_method=True)
+        self.Trace = channel.unary_unary(
+                '/hansa.v1.Executor/Trace',
+                request_serializer=hansa_dot_v1_dot_executor__pb2.TraceRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_executor__pb2.TraceResponse.FromString,
+                _registered_method=True)
+        self.Simulate = channel.unary_unary(
+                '/hansa.v1.Executor/Simulate',
+                request_serializer=hansa_dot_v1_dot_executor__pb2.SimulateRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_executor__pb2.SimulateResponse.FromString,
+                _registered_method=True)
 
 
 class ExecutorServicer:
@@ -83,6 +93,23 @@ class ExecutorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Trace(self, request, context):
+        """Run transactions of a committed block again under a tracer, or calls on one. Has a queue and a worker of its own.
+        INVALID_ARGUMENT with reason REQUEST_INVALID (metadata: field) for a bad tracer or call; FAILED_PRECONDITION with
+        reason TRACE_REFUSED (metadata: code, JSON-RPC's) when something cannot be run or the answer is too large;
+        RESOURCE_EXHAUSTED and DEADLINE_EXCEEDED as for Call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Simulate(self, request, context):
+        """eth_simulateV1 on a committed block. Errors as for Trace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExecutorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +127,16 @@ def add_ExecutorServicer_to_server(servicer, server):
                     servicer.GetWitness,
                     request_deserializer=hansa_dot_v1_dot_executor__pb2.GetWitnessRequest.FromString,
                     response_serializer=hansa_dot_v1_dot_executor__pb2.GetWitnessResponse.SerializeToString,
+            ),
+            'Trace': grpc.unary_unary_rpc_method_handler(
+                    servicer.Trace,
+                    request_deserializer=hansa_dot_v1_dot_executor__pb2.TraceRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_executor__pb2.TraceResponse.SerializeToString,
+            ),
+            'Simulate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Simulate,
+                    request_deserializer=hansa_dot_v1_dot_executor__pb2.SimulateRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_executor__pb2.SimulateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,6 +221,60 @@ class Executor:
             '/hansa.v1.Executor/GetWitness',
             hansa_dot_v1_dot_executor__pb2.GetWitnessRequest.SerializeToString,
             hansa_dot_v1_dot_executor__pb2.GetWitnessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Trace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hansa.v1.Executor/Trace',
+            hansa_dot_v1_dot_executor__pb2.TraceRequest.SerializeToString,
+            hansa_dot_v1_dot_executor__pb2.TraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Simulate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hansa.v1.Executor/Simulate',
+            hansa_dot_v1_dot_executor__pb2.SimulateRequest.SerializeToString,
+            hansa_dot_v1_dot_executor__pb2.SimulateResponse.FromString,
             options,
             channel_credentials,
             insecure,

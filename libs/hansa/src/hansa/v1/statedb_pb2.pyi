@@ -708,3 +708,50 @@ class GetNodesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetNodesResponse: _TypeAlias = GetNodesResponse  # noqa: Y015
+
+@_typing.final
+class GetRootRequest(_message.Message):
+    """A state that nobody staged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_HASH_FIELD_NUMBER: _builtins.int
+    WRITE_SET_FIELD_NUMBER: _builtins.int
+    block_hash: _builtins.bytes
+    """Hash of a committed or staged block."""
+    write_set: _builtins.bytes
+    """Kernel layout."""
+    def __init__(
+        self,
+        *,
+        block_hash: _builtins.bytes = ...,
+        write_set: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_hash", b"block_hash", "write_set", b"write_set"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRootRequest: _TypeAlias = GetRootRequest  # noqa: Y015
+
+@_typing.final
+class GetRootResponse(_message.Message):
+    """Its root."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_ROOT_FIELD_NUMBER: _builtins.int
+    state_root: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        state_root: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["state_root", b"state_root"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRootResponse: _TypeAlias = GetRootResponse  # noqa: Y015

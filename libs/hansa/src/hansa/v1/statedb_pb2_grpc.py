@@ -85,6 +85,11 @@ class StateDbStub:
                 request_serializer=hansa_dot_v1_dot_statedb__pb2.GetNodesRequest.SerializeToString,
                 response_deserializer=hansa_dot_v1_dot_statedb__pb2.GetNodesResponse.FromString,
                 _registered_method=True)
+        self.GetRoot = channel.unary_unary(
+                '/hansa.v1.StateDb/GetRoot',
+                request_serializer=hansa_dot_v1_dot_statedb__pb2.GetRootRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_statedb__pb2.GetRootResponse.FromString,
+                _registered_method=True)
 
 
 class StateDbServicer:
@@ -166,6 +171,14 @@ class StateDbServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRoot(self, request, context):
+        """State root of a committed block's state with a write set on top; nothing is kept. NOT_FOUND with reason PRUNED
+        outside the kept window.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StateDbServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -218,6 +231,11 @@ def add_StateDbServicer_to_server(servicer, server):
                     servicer.GetNodes,
                     request_deserializer=hansa_dot_v1_dot_statedb__pb2.GetNodesRequest.FromString,
                     response_serializer=hansa_dot_v1_dot_statedb__pb2.GetNodesResponse.SerializeToString,
+            ),
+            'GetRoot': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRoot,
+                    request_deserializer=hansa_dot_v1_dot_statedb__pb2.GetRootRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_statedb__pb2.GetRootResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -491,6 +509,33 @@ class StateDb:
             '/hansa.v1.StateDb/GetNodes',
             hansa_dot_v1_dot_statedb__pb2.GetNodesRequest.SerializeToString,
             hansa_dot_v1_dot_statedb__pb2.GetNodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRoot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hansa.v1.StateDb/GetRoot',
+            hansa_dot_v1_dot_statedb__pb2.GetRootRequest.SerializeToString,
+            hansa_dot_v1_dot_statedb__pb2.GetRootResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -2,6 +2,7 @@
 
 from hansa_api.limits import Limits
 from hansa_api.methods import (
+    debug,
     eth_blocks,
     eth_calls,
     eth_fees,
@@ -9,11 +10,13 @@ from hansa_api.methods import (
     eth_logs,
     eth_node,
     eth_signing,
+    eth_simulate,
     eth_state,
     eth_subscriptions,
     eth_transactions,
     hansa,
     net,
+    trace,
     txpool,
 )
 from hansa_api.registry import Method, Registry
@@ -26,6 +29,7 @@ _GROUPS = (
     eth_logs,
     eth_node,
     eth_signing,
+    eth_simulate,
     eth_state,
     eth_subscriptions,
     eth_transactions,
@@ -34,8 +38,12 @@ _GROUPS = (
     txpool,
 )
 
+_TRACES = (debug, trace)
+"""Whoever may call these makes a member run whole blocks again: not for everybody (spec apis 9)."""
 
-def all_methods(limits: Limits) -> Registry:
-    """The whole table."""
-    found: list[Method] = [method for group in _GROUPS for method in group.methods(limits)]
+
+def all_methods(limits: Limits, *, traces: bool = True) -> Registry:
+    """The whole table; without `traces`, debug_ and trace_ do not exist."""
+    groups = _GROUPS + _TRACES if traces else _GROUPS
+    found: list[Method] = [method for group in groups for method in group.methods(limits)]
     return Registry(found)

@@ -1,0 +1,55 @@
+//! What tracers and simulations ask of a job's state, and change in it, beside running transactions.
+
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
+
+use super::{Code, Fields, JobState, Slot};
+
+impl JobState {
+    /// Whether empty accounts that are touched go (EIP-161).
+    #[must_use]
+    pub fn clears_empty(&self) -> bool {
+        self.clears_empty
+    }
+
+    /// Code hash of a known account as it is now.
+    #[must_use]
+    pub fn code_hash_now(&self, address: Address) -> Option<B256> {
+        self.accounts.get(&address)?.now.map(|fields| fields.code_hash)
+    }
+
+    /// A slot of a known account as it is now.
+    pub fn slot_now(&mut self, address: Address, slot: U256) -> Option<U256> {
+        self.entry(address)?;
+        self.known_slot(address, slot)
+    }
+
+    /// The bytes of a known code.
+    pub fn code_now(&mut self, hash: B256) -> Option<Bytes> {
+        match self.known_code(hash) {
+            Code::Here(code) => Some(code.original_bytes()),
+            Code::Absent | Code::Unknown => None,
+        }
+    }
+
+    /// Change slots of a known account as a transaction would; with `all`, every other slot becomes zero.
+    pub fn write_slots(&mut self, address: Address, slots: impl Iterator<Item = (U256, U256)>, all: bool) {
+        let Some(entry) = self.accounts.get_mut(&address) else { return };
+        if all {
+            entry.wipe();
+        }
+        for (slot, value) in slots {
+            entry.slots.entry(slot).or_insert(Slot { before: None, now: value, used: false }).now = value;
+        }
+    }
+
+    /// A known account that is empty goes, where the rules say so (EIP-161).
+    pub fn drop_if_empty(&mut self, address: Address) {
+        let clears_empty = self.clears_empty;
+        let Some(entry) = self.accounts.get_mut(&address).filter(|_| clears_empty) else { return };
+        let empty = Fields { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY };
+        if entry.now == Some(empty) {
+            entry.now = None;
+            entry.wipe();
+        }
+    }
+}

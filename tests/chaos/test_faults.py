@@ -173,7 +173,7 @@ def test_wiped_member(whole: Consortium, round_number: int) -> None:
 
 def test_partition_of_the_leader(linked: tuple[Consortium, Links], round_number: int) -> None:
     consortium, links = linked
-    with under_load(consortium, "partition leader | rest for 15 s", 10) as scene:
+    with under_load(consortium, "partition of the leader from the rest for 15 s", 10) as scene:
         leader = scene.leader()
         alone, rest = scene.members[leader], [one for index, one in enumerate(scene.members) if index != leader]
         began = time.monotonic()

@@ -50,7 +50,8 @@ const BESIDE_BYTES: usize = 48 << 10;
 const INPUT_BYTES_MAX: usize = 40_000;
 const CASES: u32 = 2_000;
 
-type Decoder = (&'static str, Box<dyn Fn(&[u8])>);
+type Run = Box<dyn Fn(&[u8])>;
+type Decoder = (&'static str, Run);
 
 fn spec() -> Spec {
     Spec::of_fork(Fork::Osaka, 1)
@@ -59,7 +60,7 @@ fn spec() -> Spec {
 fn decoders() -> Vec<Decoder> {
     let rules = TxRules::of(&spec(), 1, 1);
     let asked = Keys { accounts: [Address::ZERO].into(), codes: [B256::ZERO].into(), ..Keys::default() };
-    let decoder = |name, run: Box<dyn Fn(&[u8])>| (name, run);
+    let decoder = |name, run: Run| (name, run);
     vec![
         decoder("packed list", Box::new(|bytes| drop(pack::read_packed("field", bytes)))),
         decoder("keys", Box::new(|bytes| drop(Keys::unpack("field", bytes)))),

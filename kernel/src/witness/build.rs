@@ -14,9 +14,13 @@ use crate::evm::system;
 use crate::exec::block_job::BlockResult;
 use crate::exec::need::{Keys, RawValues, Record, Values};
 use crate::header::{BlockEnv, Header};
+use crate::pack;
 use crate::spec::Spec;
 use crate::trie::{Known, MultiproofJob, NodeSet, TrieAsk, TrieError, TrieJob, TrieStep};
 use crate::tx::TxBatch;
+
+/// Most nodes that are asked for one by one, because the protocol read something that no access list names.
+const PATCHES_MAX: u32 = 256;
 
 /// Parameters of a [`WitnessJob`].
 #[derive(Debug)]
@@ -45,6 +49,8 @@ enum Phase {
     Reading(Box<MultiproofJob>),
     /// Nodes that the trie update needs beside those.
     Updating(Box<TrieJob>),
+    /// A node that executing lacked.
+    Patching,
     Over,
 }
 
@@ -65,6 +71,7 @@ pub struct WitnessJob {
     /// Records of written accounts, as the trie job takes them.
     records: Vec<u8>,
     nodes: Vec<Vec<u8>>,
+    patches: u32,
     phase: Phase,
 }
 
@@ -110,6 +117,7 @@ impl WitnessJob {
             codes: Vec::new(),
             records: Vec::new(),
             nodes: Vec::new(),
+            patches: 0,
             phase: Phase::New,
         })
     }
@@ -180,8 +188,9 @@ impl WitnessJob {
                         self.phase = Phase::Updating(job);
                         return Ok(WitnessStep::Need(ask));
                     }
-                    TrieStep::Done(_) => return self.finish().map(WitnessStep::Done),
+                    TrieStep::Done(_) => return self.finish(),
                 },
+                Phase::Patching => return self.finish(),
                 phase @ Phase::New => {
                     self.phase = phase;
                     return Err(InputError::new("step", "a job that has begun", "a fresh one").into());
@@ -202,16 +211,24 @@ impl WitnessJob {
     }
 
     /// Execute on what was gathered, and keep what that used.
-    fn finish(&mut self) -> Result<Vec<u8>, WitnessError> {
+    fn finish(&mut self) -> Result<WitnessStep, WitnessError> {
         let set = self.set();
-        self.nodes.clear();
         let codes: Vec<&[u8]> = self.codes.iter().map(Vec::as_slice).collect();
         let block = Block { spec: &self.spec, header: &self.header, headers: &self.headers, batch: self.batch.clone() };
-        let executed = execute(block, &set, &codes)?;
+        let executed = match execute(block, &set, &codes) {
+            Err(WitnessError::Missing(Missing::Node(path))) if self.patches < PATCHES_MAX => {
+                self.patches += 1;
+                self.phase = Phase::Patching;
+                let mut ask = TrieAsk::default();
+                pack::push_packed(&mut ask.paths, &path);
+                return Ok(WitnessStep::Need(ask));
+            }
+            executed => executed?,
+        };
         let transactions = self.batch.packed();
         let (codes, nodes) = (executed.state.codes(true), set.sorted(true));
         let headers = self.headers.iter().filter(|header| header.inner.number >= executed.oldest);
-        Ok(Witness {
+        let witness = Witness {
             genesis_hash: self.genesis_hash,
             block_hash: self.header.hash,
             header: &self.header.rlp,
@@ -219,8 +236,8 @@ impl WitnessJob {
             headers: headers.map(|header| header.rlp.as_slice()).collect(),
             codes: codes.iter().map(|(_, code)| code.as_ref()).collect(),
             nodes: nodes.iter().map(|(_, node)| node.as_ref()).collect(),
-        }
-        .encode())
+        };
+        Ok(WitnessStep::Done(witness.encode()))
     }
 }
 

@@ -9,7 +9,7 @@ CLIENTS := tests/integration/clients
 IMAGE ?= hansa:latest
 UP ?=
 
-.PHONY: help setup up down test unit integration chaos lint fmt proto kernel bench docs image
+.PHONY: help setup up down test unit integration chaos lint fmt proto kernel bench bench-kernel docs image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "\033[36m%-12s\033[0m %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ kernel: ## build the kernel into the environment
 
 bench: setup clients ## throughput and latency beside anvil, with plots in bench/results
 	$(RUN) python bench/compare.py
+
+bench-kernel: ## execution by every runner beside bare revm: medians and ratios into bench/results/kernel.json
+	cd kernel && cargo bench --profile kernel-dev --bench exec -- --json ../bench/results/kernel.json
 
 docs: setup ## generated reference pages
 	$(RUN) python scripts/reference.py

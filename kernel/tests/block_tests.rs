@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hansa_kernel::conformance::blocktest::{CaseOutcome, blockchain_test};
+use hansa_kernel::conformance::blocktest::{CaseOutcome, blockchain_test_by};
+use hansa_kernel::exec::schedule::Runner;
 
 /// Outcomes of all cases of one fork. Threads of our own: a rayon worker that waits inside a block would begin other
 /// files on its stack.
-fn run(paths: &[PathBuf], fork: &str) -> Vec<(String, CaseOutcome)> {
+fn run(paths: &[PathBuf], fork: &str, runner: Runner) -> Vec<(String, CaseOutcome)> {
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -21,7 +22,7 @@ fn run(paths: &[PathBuf], fork: &str) -> Vec<(String, CaseOutcome)> {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let bytes = fs::read(path).expect("unpacked file");
-                    let results = blockchain_test(&bytes, fork).expect("a file of the format");
+                    let results = blockchain_test_by(&bytes, fork, runner).expect("a file of the format");
                     outcomes.lock().expect("no panic").extend(results);
                 }
             });
@@ -30,16 +31,16 @@ fn run(paths: &[PathBuf], fork: &str) -> Vec<(String, CaseOutcome)> {
     outcomes.into_inner().expect("no panic")
 }
 
-fn report(archive: &str, fork: &str, percent: usize) {
+fn report(archive: &str, fork: &str, percent: usize, runner: Runner) {
     let Some(mut paths) = vectors::json_files(archive) else { return };
     // Old fills name other fields; the next issue reads them.
     paths.retain(|path| !path.components().any(|part| part.as_os_str() == "legacy"));
-    let outcomes = run(&paths, fork);
+    let outcomes = run(&paths, fork, runner);
     let count = |wanted: fn(&CaseOutcome) -> bool| outcomes.iter().filter(|(_, outcome)| wanted(outcome)).count();
     let passed = count(|outcome| *outcome == CaseOutcome::Passed);
     let skipped = count(|outcome| matches!(outcome, CaseOutcome::Skipped(_)));
     let run = outcomes.len() - skipped;
-    println!("{archive}, {fork}: {passed} of {run} passed, {skipped} skipped (withdrawals)");
+    println!("{archive}, {fork}, {runner:?}: {passed} of {run} passed, {skipped} skipped (withdrawals)");
     let failures = outcomes.iter().filter_map(|(name, outcome)| match outcome {
         CaseOutcome::Failed(text) => Some(format!("failed: {name}: {text}")),
         _ => None,
@@ -53,10 +54,19 @@ fn report(archive: &str, fork: &str, percent: usize) {
 
 #[test]
 fn blocks_of_the_newest_fork_give_their_headers_again() {
-    report("blockchain-tests", "Osaka", 99);
+    report("blockchain-tests", "Osaka", 99, Runner::Auto);
 }
 
 #[test]
 fn classic_state_tests_as_blocks_give_their_headers_again() {
-    report("blockchain-tests-static", "Osaka", 99);
+    report("blockchain-tests-static", "Osaka", 99, Runner::Auto);
+}
+
+#[test]
+#[ignore = "minutes: all blocks once more by each runner"]
+fn every_runner_gives_the_headers_of_the_newest_fork_again() {
+    for runner in [Runner::Window, Runner::Stm, Runner::AccessList] {
+        report("blockchain-tests", "Osaka", 99, runner);
+        report("blockchain-tests-static", "Osaka", 99, runner);
+    }
 }

@@ -81,7 +81,7 @@ def test_tokens_take_at_most_three_rounds_without_and_one_with_hints() -> None:
     batch = token_calls(spec)
     cold = state.run(k.BlockJob(spec, env(), batch))
     assert cold.stats["rounds"] <= 3
-    assert len(unpacked(cold.access_list)) == 4
+    assert len(unpacked(cold.access_list)) == 5
     hinted = state.run(k.BlockJob(spec, env(), batch, hints=cold.access_list))
     assert hinted.stats["rounds"] == 1
     assert hinted.stats["reexecutions"] == 0

@@ -319,9 +319,12 @@ class BlockResult:
     blob_gas_used: int | None
     included: bytes  # u32 indices into the batch, ascending; all of them when verifying
     dropped: list[tuple[int, TxError]]  # building only: found invalid on this state
-    access_list: bytes  # what to give validators as `hints`: packed Need (4 packed-list items)
+    access_list: bytes  # what to give validators as `hints`: packed Need (4 packed-list items), then `links`, below
     account_updates: bytes  # (address, 105-byte record, storage_root zero)* of accounts whose nonce or balance changed
-    stats: dict[str, int]  # rounds, misses, reexecutions, steps, hints_ignored; beside the result, never in it
+    # Beside the result, never in it: rounds, misses, reexecutions, steps, hints_ignored (malformed), hints_wrong (1: the
+    # links are not those that execution gives, which cost time and is their maker's fault), and of what ran at once:
+    # apart, conflicts (ran again in their place), repeated (by stm), windows.
+    stats: dict[str, int]
 
 @final
 class BlockJob:
@@ -339,12 +342,22 @@ class BlockJob:
         hints: bytes = b"",
         system_calls: bool = True,
         rounds_max: int = 64,
+        runner: str = "auto",
     ) -> BlockJob:
         """`building`: an invalid transaction is dropped instead of failing the block; later ones of its sender are left
         out, too, but not listed as dropped. `hints`: an `access_list`; ignored when malformed.
         `system_calls`: False only for state tests. `rounds_max`: most needs of a block, else `BlockInvalid`
         (too_many_rounds); raise it where the block is certified already and comes without hints. While building, a
-        transaction that takes more is dropped. Blocks before Byzantium are `KernelInputError`."""
+        transaction that takes more is dropped. Blocks before Byzantium are `KernelInputError`.
+        `runner`: auto, sequential, window, stm or access-list; the result is the same. Auto goes by threads, list and
+        conflicts: in order on one thread.
+
+        Links, the fifth item of `access_list`: values that one transaction writes and a later one reads, where the later
+        one would do something else without them (not balances that are only added to, not senders' nonces). u32
+        accounts; for each its address, u32 writers, for each its u32 place in the block and a byte: 0, the account is
+        gone, or 1, then u64 nonce, balance, 32-byte code hash. Then slots to the end: address, 32-byte slot, u32
+        writers, for each its u32 place and value. Balances and values are a length byte and that many bytes; keys and
+        places ascend."""
     def step(self, values: Values | None = None) -> Need | Progress | BlockResult:
         """Raises `BlockInvalid` when the block breaks a rule, `KernelInputError` for a hostile or short answer."""
 

@@ -16,6 +16,7 @@ use super::answers::run_block;
 use super::full_state::FullState;
 use crate::error::{InputError, InputResult};
 use crate::exec::block_job::{BlockRequest, JobError, ROUNDS_MAX, build_header};
+use crate::exec::schedule::{Runner, Running};
 use crate::header::{BlockEnv, Header};
 use crate::pack;
 use crate::spec::{Fork, Spec, json};
@@ -37,19 +38,27 @@ pub enum CaseOutcome {
 /// # Errors
 /// When the file is not of the format.
 pub fn blockchain_test(bytes: &[u8], network: &str) -> InputResult<Vec<(String, CaseOutcome)>> {
+    blockchain_test_by(bytes, network, Runner::Auto)
+}
+
+/// The same by one runner. The list of a block by access list is that of a run in order before.
+///
+/// # Errors
+/// As [`blockchain_test`].
+pub fn blockchain_test_by(bytes: &[u8], network: &str, runner: Runner) -> InputResult<Vec<(String, CaseOutcome)>> {
     let fork = Fork::from_name(network).ok_or_else(|| InputError::new("network", "a fork's name", network))?;
     let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
     let mut results = Vec::new();
     for (name, case) in json::object("json", &value)? {
         if case.get("network").and_then(Value::as_str) == Some(network) {
-            let outcome = run_case(case, fork).unwrap_or_else(|error| CaseOutcome::Failed(error.to_string()));
+            let outcome = run_case(case, fork, runner).unwrap_or_else(|error| CaseOutcome::Failed(error.to_string()));
             results.push((name.clone(), outcome));
         }
     }
     Ok(results)
 }
 
-fn run_case(case: &Value, fork: Fork) -> InputResult<CaseOutcome> {
+fn run_case(case: &Value, fork: Fork, runner: Runner) -> InputResult<CaseOutcome> {
     let chain_id = match case.get("config").and_then(|config| config.get("chainid")) {
         Some(id) => json::u64("config.chainid", id)?,
         None => 1,
@@ -72,7 +81,7 @@ fn run_case(case: &Value, fork: Fork) -> InputResult<CaseOutcome> {
             return Ok(CaseOutcome::Skipped("withdrawals"));
         }
         let number = block.header.number;
-        match run(&spec, &block, &state, &hashes) {
+        match run(&spec, &block, &state, &hashes, runner) {
             Ok((header, after)) if header.inner == block.header => {
                 // A header that breaks a rule towards its parent executes well.
                 if !must_fail {
@@ -109,6 +118,7 @@ fn run(
     block: &Block<TxEnvelope>,
     state: &FullState,
     hashes: &BTreeMap<u64, B256>,
+    runner: Runner,
 ) -> Result<(Header, FullState), String> {
     let env = BlockEnv::of(&block.header);
     let mut packed = Vec::new();
@@ -117,23 +127,30 @@ fn run(
     }
     let rules = TxRules::unbounded(spec, env.number, env.timestamp);
     let batch = decode_transactions(&packed, &rules).map_err(|error| error.to_string())?;
-    let request = BlockRequest {
-        spec: spec.clone(),
-        env: env.clone(),
-        batch,
-        cache: None,
-        building: false,
-        hints: Vec::new(),
-        system_calls: true,
-        rounds_max: ROUNDS_MAX * 64,
-    };
-    let result =
-        run_block(request, state, |number| hashes.get(&number).copied().unwrap_or_default()).map_err(|error| {
-            match error {
+    let run = |runner, hints| {
+        let request = BlockRequest {
+            spec: spec.clone(),
+            env: env.clone(),
+            batch: batch.clone(),
+            cache: None,
+            building: false,
+            hints,
+            system_calls: true,
+            rounds_max: ROUNDS_MAX * 64,
+            running: Running { runner, ..Running::default() },
+        };
+        run_block(request, state, |number| hashes.get(&number).copied().unwrap_or_default()).map_err(
+            |error| match error {
                 JobError::Input(error) => error.to_string(),
                 JobError::Invalid(invalid) => format!("{}: {}", invalid.code, invalid.message),
-            }
-        })?;
+            },
+        )
+    };
+    let list = if runner == Runner::AccessList { run(Runner::Sequential, Vec::new())?.access_list } else { Vec::new() };
+    let result = run(runner, list)?;
+    if result.stats.hints_wrong > 0 {
+        return Err("another access list".to_owned());
+    }
     let mut after = state.clone();
     after.apply(&result.write_set);
     let root = after.root().map_err(|error| error.to_string())?;

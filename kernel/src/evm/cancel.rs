@@ -12,6 +12,7 @@ use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_types::{Jumps, LegacyBytecode};
 use revm::interpreter::{Instruction, InstructionContext, InstructionResult};
 
+use super::in_block::Aside;
 use super::set_up::{EvmContext, Recorded};
 use crate::exec::state::StateError;
 
@@ -36,6 +37,8 @@ pub struct Watch {
     pub cancel: CancelFlag,
     /// The last undefined opcode that was met.
     pub undefined: Option<u8>,
+    /// Of the run in a block.
+    pub aside: Aside,
 }
 
 /// Gas of JUMPDEST.

@@ -14,6 +14,7 @@ use revm::state::EvmState;
 use revm::{Database, ExecuteEvm, InspectEvm, Inspector};
 
 use super::cancel::{self, CancelFlag, Watch};
+use super::in_block;
 use crate::error::InputError;
 use crate::exec::state::{JobState, StateError};
 use crate::header::BlockEnv;
@@ -87,7 +88,9 @@ pub fn cfg_of(spec: &Spec, env: &BlockEnv, purpose: Purpose) -> CfgEnv {
     cfg
 }
 
-fn block_of(spec: &Spec, env: &BlockEnv, cfg: &CfgEnv) -> revm::context::BlockEnv {
+/// The block for revm.
+#[must_use]
+pub fn block_of(spec: &Spec, env: &BlockEnv, cfg: &CfgEnv) -> revm::context::BlockEnv {
     let fork = env.fork(spec);
     revm::context::BlockEnv {
         number: U256::from(env.number),
@@ -121,13 +124,16 @@ pub fn build<'a, D: Recorded>(
         tx: TxEnv::default(),
         cfg,
         journaled_state: journal,
-        chain: Watch { cancel: cancel.cloned().unwrap_or_default(), undefined: None },
+        chain: Watch { cancel: cancel.cloned().unwrap_or_default(), ..Watch::default() },
         local: revm::context::LocalContext::default(),
         error: Ok(()),
     };
     let mut evm = context.build_mainnet();
     if cancel.is_some() {
         cancel::watch(&mut evm.instruction);
+    }
+    if purpose == Purpose::Block {
+        in_block::watch_balances(&mut evm.instruction);
     }
     evm
 }
@@ -162,7 +168,10 @@ pub fn state_of<'e, D: Recorded>(evm: &'e mut Evm<'_, D>) -> &'e mut D {
     evm.ctx.journaled_state.database
 }
 
-fn outcome<D: Recorded>(evm: &mut Evm<'_, D>, result: Result<ExecutionResult, EVMError<StateError>>) -> Outcome {
+pub(super) fn outcome<D: Recorded>(
+    evm: &mut Evm<'_, D>,
+    result: Result<ExecutionResult, EVMError<StateError>>,
+) -> Outcome {
     let state = evm.finalize();
     // The recorded misses decide, not the kind of error: code on the way may have swallowed it.
     if state_of(evm).missed() {

@@ -1,13 +1,15 @@
 //! One block behind the miss protocol.
 
 use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
-use alloy_primitives::{B64, B256, Bloom};
+use alloy_primitives::{B64, B256, Bloom, keccak256};
 use rayon::prelude::*;
 
+use super::access_list::{pack_list, read_list};
 use super::cache::CacheView;
 use super::exchange::Exchange;
 use super::need::{Keys, RawValues};
 use super::receipts;
+use super::schedule::{Counts, Running, Runs, Schedule};
 use super::sequential::{self, BlockInvalid, Committed, Pass, Plan};
 use super::state::{GUESSED_KEYS_MAX, JobState};
 use super::write_set::WriteSet;
@@ -44,6 +46,7 @@ pub struct BlockRequest {
     pub hints: Vec<u8>,
     pub system_calls: bool,
     pub rounds_max: u32,
+    pub running: Running,
 }
 
 /// Numbers beside the result.
@@ -54,6 +57,10 @@ pub struct Stats {
     pub reexecutions: u64,
     pub steps: u64,
     pub hints_ignored: u64,
+    /// 1 if the hints say what transactions write and are not the list that execution gives: their maker's fault.
+    pub hints_wrong: u64,
+    /// Of what ran at once.
+    pub parallel: Counts,
 }
 
 /// An executed block.
@@ -121,6 +128,9 @@ pub struct BlockJob {
     done: Committed,
     phase: Phase,
     exchange: Exchange,
+    schedule: Schedule,
+    /// Hash of hints that say what transactions write.
+    list_hash: Option<B256>,
     hints: Keys,
     rounds_max: u32,
     /// Rounds since the transaction at `done.next` first missed, while building.
@@ -134,7 +144,7 @@ impl BlockJob {
     /// # Errors
     /// Names `env` for a block before Byzantium, whose receipts need a root per transaction.
     pub fn new(request: BlockRequest) -> InputResult<Self> {
-        let BlockRequest { spec, env, batch, cache, building, hints, system_calls, rounds_max } = request;
+        let BlockRequest { spec, env, batch, cache, building, hints, system_calls, rounds_max, running } = request;
         let fork = env.fork(&spec);
         if fork < Fork::Byzantium {
             return Err(InputError::new("env", "a block of Byzantium or later", fork.name()));
@@ -156,10 +166,14 @@ impl BlockJob {
             state.set_parent(parent, env.parent_hash);
         }
         let mut counts = Stats::default();
-        let hints = Keys::unpack("hints", &hints).ok().filter(|hints| hints.len() <= keys_max).unwrap_or_else(|| {
-            counts.hints_ignored = 1;
-            Keys::default()
-        });
+        let (keys, list) =
+            read_list("hints", &hints).ok().filter(|(keys, _)| keys.len() <= keys_max).unwrap_or_else(|| {
+                counts.hints_ignored = 1;
+                (Keys::default(), None)
+            });
+        // While building, places differ from those of the block that the list was made for.
+        let list = list.filter(|_| !building);
+        let list_hash = list.is_some().then(|| keccak256(&hints));
         let (before, after) =
             if system_calls { (system::before(&env, fork), system::after(fork)) } else { (Vec::new(), Vec::new()) };
         Ok(Self {
@@ -168,7 +182,9 @@ impl BlockJob {
             done: Committed::default(),
             phase: Phase::New,
             exchange: Exchange::default(),
-            hints,
+            schedule: Schedule::new(running, list),
+            list_hash,
+            hints: keys,
             rounds_max,
             stuck: (usize::MAX, 0),
             stats: counts,
@@ -200,9 +216,10 @@ impl BlockJob {
     /// As [`Self::step`], or the keys that the block lacks first.
     pub fn run_closed(mut self) -> Result<Box<BlockResult>, ClosedError> {
         loop {
-            match sequential::run(&self.plan, &mut self.state, &mut self.done, STEP_WORK) {
+            let (mut left, mut ahead) = (STEP_WORK, Runs::default());
+            match sequential::run(&self.plan, &mut self.state, &mut self.done, &mut left, &mut ahead) {
                 Pass::Done => break,
-                Pass::Limit => {}
+                Pass::Limit | Pass::Until => {}
                 Pass::Missed => return Err(ClosedError::Missing(self.state.take_wanted())),
                 Pass::Invalid(invalid) => return Err(ClosedError::Job(JobError::Invalid(invalid))),
                 Pass::Fault(error) => return Err(ClosedError::Job(error.into())),
@@ -233,9 +250,9 @@ impl BlockJob {
                 };
             }
             self.phase = Phase::Run;
-            match sequential::run(&self.plan, &mut self.state, &mut self.done, STEP_WORK) {
+            match self.schedule.run(&self.plan, &mut self.state, &mut self.done, STEP_WORK) {
                 Pass::Done => return self.finish(),
-                Pass::Limit => return Ok(Step::Progress),
+                Pass::Limit | Pass::Until => return Ok(Step::Progress),
                 Pass::Invalid(invalid) => return Err(JobError::Invalid(invalid)),
                 Pass::Fault(error) => return Err(error.into()),
                 Pass::Missed => {
@@ -327,8 +344,10 @@ impl BlockJob {
         let state = &self.state;
         let ((summary, transactions_root), (write_set, (access_list, account_updates))) = rayon::join(
             || (receipts::summarize(&done.receipts), ordered_root(&raws)),
-            || (state.write_set(), (state.used_keys().pack(), state.account_updates())),
+            || (state.write_set(), (pack_list(&state.used_keys(), state.links()), state.account_updates())),
         );
+        self.stats.parallel = self.schedule.counts();
+        self.stats.hints_wrong = u64::from(self.list_hash.is_some_and(|hash| hash != keccak256(&access_list)));
         Ok(Box::new(BlockResult {
             gas_used: done.gas_used,
             receipts: summary.rlp,

@@ -1,4 +1,7 @@
-//! The reference runner: everything in order, one after the other, on the job's state.
+//! The reference runner: everything in order, one after the other, on the job's state. Transactions that ran ahead are
+//! folded in by the same loop, in their place.
+
+use std::ops::Range;
 
 use alloy_consensus::Typed2718;
 use alloy_primitives::map::AddressSet;
@@ -6,8 +9,10 @@ use alloy_primitives::{Address, Bytes};
 use revm::context::TxEnv;
 use revm::context::result::{ExecutionResult, InvalidTransaction};
 
+use super::commit::{self, Ahead};
 use super::receipts::Receipt;
-use super::state::JobState;
+use super::schedule::Runs;
+use super::state::{JobState, Mark};
 use crate::error::InputError;
 use crate::evm::system::{self, SystemCall};
 use crate::evm::{self, Outcome, Purpose};
@@ -18,7 +23,7 @@ use crate::tx::{Entry, TxBatch, TxCode, TxError};
 /// Most gas of a guessed run.
 pub const GUESSED_GAS_MAX: u64 = 5_000_000;
 /// What a transaction costs a step beside its gas: set-up of revm and folding in.
-const WORK_PER_TX: u64 = 10_000;
+pub const WORK_PER_TX: u64 = 10_000;
 /// Gas of one blob.
 const GAS_PER_BLOB: u64 = 131_072;
 
@@ -77,6 +82,8 @@ pub enum Pass {
     Missed,
     /// The work limit of a step is reached.
     Limit,
+    /// The runs are folded in.
+    Until,
     Invalid(BlockInvalid),
     Fault(InputError),
 }
@@ -106,6 +113,18 @@ impl Plan {
             Some(Item::Tx(index)) => Some(index),
             _ => None,
         }
+    }
+
+    /// Transactions that are not executed yet when `position` is next.
+    #[must_use]
+    pub fn transactions_from(&self, position: usize) -> Range<usize> {
+        position.saturating_sub(self.before.len()).min(self.txs.len())..self.txs.len()
+    }
+
+    /// The position of a transaction.
+    #[must_use]
+    pub fn position_of(&self, index: usize) -> usize {
+        self.before.len() + index
     }
 
     fn sender(&self, index: usize) -> Option<Address> {
@@ -147,25 +166,27 @@ impl Plan {
     }
 }
 
-/// Execute from `done.next` on, until the end, a miss, a broken rule or `work` gas.
-pub fn run(plan: &Plan, state: &mut JobState, done: &mut Committed, work: u64) -> Pass {
+/// Execute from `done.next` on, until the end, a miss, a broken rule, `left` gas, or where `runs` says.
+pub fn run(plan: &Plan, state: &mut JobState, done: &mut Committed, left: &mut u64, runs: &mut Runs) -> Pass {
     let mut evm = evm::build(&plan.spec, &plan.env, state, Purpose::Block, None);
-    let mut left = work;
     while let Some(item) = plan.item(done.next) {
-        if left == 0 {
+        if runs.ends_at(done.next) {
+            return Pass::Until;
+        }
+        if *left == 0 && !matches!(item, Item::Tx(index) if runs.has(index)) {
             return Pass::Limit;
         }
-        let gas = match item {
+        let work = match item {
             Item::Before(call) | Item::After(call) => match run_system_call(&mut evm, call, done) {
-                Ok(gas) => gas,
+                Ok(work) => work,
                 Err(pass) => return pass,
             },
-            Item::Tx(index) => match run_tx(plan, &mut evm, index, done) {
-                Ok(gas) => gas,
+            Item::Tx(index) => match run_tx(plan, &mut evm, index, done, runs) {
+                Ok(work) => work,
                 Err(pass) => return pass,
             },
         };
-        left = left.saturating_sub(gas + WORK_PER_TX);
+        *left = left.saturating_sub(work);
         done.next += 1;
     }
     Pass::Done
@@ -202,7 +223,7 @@ fn run_system_call(evm: &mut evm::Evm<'_>, call: &SystemCall, done: &mut Committ
                 done.requests.push(bytes.into());
             }
             evm::state_of(evm).commit(changes);
-            Ok(gas)
+            Ok(gas + WORK_PER_TX)
         }
         Outcome::Missed => Err(Pass::Missed),
         Outcome::Fault(error) => Err(Pass::Fault(error)),
@@ -212,14 +233,20 @@ fn run_system_call(evm: &mut evm::Evm<'_>, call: &SystemCall, done: &mut Committ
     }
 }
 
-fn run_tx(plan: &Plan, evm: &mut evm::Evm<'_>, index: usize, done: &mut Committed) -> Result<u64, Pass> {
+fn run_tx(
+    plan: &Plan,
+    evm: &mut evm::Evm<'_>,
+    index: usize,
+    done: &mut Committed,
+    runs: &mut Runs,
+) -> Result<u64, Pass> {
     let (decoded, tx) = match (&plan.batch.entries()[index], &plan.txs[index]) {
         (Entry::Ok(decoded), Some(tx)) => (decoded, tx),
         (Entry::Err(refused), _) => return done.refuse(plan, index, refused.error.clone()),
-        (Entry::Ok(_), None) => return Ok(0),
+        (Entry::Ok(_), None) => return Ok(WORK_PER_TX),
     };
     if plan.building && done.blocked.contains(&tx.caller) {
-        return Ok(0);
+        return Ok(WORK_PER_TX);
     }
     let blob_gas = tx.blob_hashes.len() as u64 * GAS_PER_BLOB;
     let blob_gas_max = plan.spec.blob_rules(plan.env.timestamp).map_or(0, |rules| rules.max * GAS_PER_BLOB);
@@ -229,15 +256,51 @@ fn run_tx(plan: &Plan, evm: &mut evm::Evm<'_>, index: usize, done: &mut Committe
         let never = tx.gas_limit > plan.env.gas_limit || blob_gas > blob_gas_max;
         if plan.building && !never {
             done.blocked.insert(tx.caller);
-            return Ok(0);
+            return Ok(WORK_PER_TX);
         }
         let left = plan.env.gas_limit.saturating_sub(done.gas_used);
         return done.refuse(plan, index, TxError::exceeds_block_gas_limit(left, tx.gas_limit));
     }
-    match evm::run_exact(evm, tx.clone()) {
+    let ahead = match runs.take(index) {
+        Ahead::NotBegun => None,
+        Ahead::Void => {
+            runs.again();
+            None
+        }
+        Ahead::Ran(run) => {
+            let settled = commit::settle(evm::state_of(evm), tx, *run);
+            if settled.is_none() {
+                runs.again();
+            }
+            settled
+        }
+    };
+    let held = ahead.is_some();
+    let (outcome, tip, strict) = if let Some(run) = ahead {
+        (Outcome::Done(run.result, run.changes), run.tip, run.strict)
+    } else {
+        let outcome = evm::run_in_block(evm, tx.clone());
+        let aside = evm::aside(evm);
+        let strict = match &outcome {
+            Outcome::Done(result, _) => commit::is_strict(plan, tx, result, aside),
+            _ => true,
+        };
+        (outcome, aside.tip, strict)
+    };
+    match outcome {
         Outcome::Done(result, changes) => {
             let gas = result.tx_gas_used();
-            evm::state_of(evm).commit(changes);
+            let place = u32::try_from(done.included.len()).unwrap_or(u32::MAX);
+            let state = evm::state_of(evm);
+            if !state.prefetch_account(plan.env.beneficiary) {
+                return Err(Pass::Missed);
+            }
+            state.commit_tx(changes, Mark { index: place, strict });
+            state.reward(plan.env.beneficiary, tip, place);
+            if plan.fork < Fork::Cancun && state.destroyed() {
+                // Storage is gone as a whole: what ran ahead may have read it.
+                runs.drop_rest();
+            }
             done.gas_used += gas;
             done.blob_gas_used += blob_gas;
             done.receipts.push(Receipt {
@@ -247,7 +310,8 @@ fn run_tx(plan: &Plan, evm: &mut evm::Evm<'_>, index: usize, done: &mut Committe
                 logs: result.into_logs(),
             });
             done.included.push(index);
-            Ok(gas)
+            let work = gas + WORK_PER_TX;
+            Ok(if held { runs.held(work) } else { work })
         }
         Outcome::Missed => Err(Pass::Missed),
         Outcome::Fault(error) => Err(Pass::Fault(error)),
@@ -273,7 +337,7 @@ impl Committed {
         }
         self.dropped.push((index, error));
         self.blocked.extend(plan.sender(index));
-        Ok(0)
+        Ok(WORK_PER_TX)
     }
 
     /// Leave out the transaction at `next`, which asks for too much state, and go on after it.

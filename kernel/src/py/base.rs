@@ -1,6 +1,7 @@
 //! Errors, panics, threads and hashing at the border.
 
 use std::any::Any;
+use std::ops::DerefMut;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
@@ -40,6 +41,20 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 pub fn heavy<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> PyResult<R> {
     py.detach(|| catch_unwind(AssertUnwindSafe(|| threads::install(work))))
         .map_err(|panic| KernelBug::new_err(panic_text(&*panic)))
+}
+
+/// Run `work` on the kernel's pool without the interpreter lock, on what `lock` gives. The lock is taken and held by the
+/// calling thread, never by one of the pool, which could otherwise come to wait for itself.
+pub fn heavy_on<G: DerefMut<Target: Send>, R: Send>(
+    py: Python<'_>,
+    lock: impl FnOnce() -> G + Send,
+    work: impl FnOnce(&mut G::Target) -> R + Send,
+) -> PyResult<R> {
+    alone(py, || {
+        let mut guard = lock();
+        let target = &mut *guard;
+        threads::install(|| work(target))
+    })
 }
 
 /// Run `work` on the calling thread without the interpreter lock; a panic becomes `KernelBug`.

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use super::base::{heavy, heavy_checked, input_error, light, light_checked};
+use super::base::{heavy, heavy_checked, heavy_on, input_error, light, light_checked};
 use super::header::PyBlockEnv;
 use super::spec::PySpec;
 use super::tx::{PyTxBatch, PyTxError};
@@ -16,6 +16,7 @@ use crate::error::{InputError, InputResult};
 use crate::exec::block_job::{self, BlockJob, BlockRequest, BlockResult, JobError, ROUNDS_MAX, Step};
 use crate::exec::cache::{CacheView, StateCache};
 use crate::exec::need::{Keys, RawValues};
+use crate::exec::schedule::{Runner, Running};
 use crate::exec::sequential::BlockInvalid;
 use crate::pack;
 
@@ -279,6 +280,11 @@ impl PyBlockResult {
         dict.set_item("reexecutions", stats.reexecutions)?;
         dict.set_item("steps", stats.steps)?;
         dict.set_item("hints_ignored", stats.hints_ignored)?;
+        dict.set_item("hints_wrong", stats.hints_wrong)?;
+        dict.set_item("apart", stats.parallel.apart)?;
+        dict.set_item("conflicts", stats.parallel.conflicts)?;
+        dict.set_item("repeated", stats.parallel.repeated)?;
+        dict.set_item("windows", stats.parallel.windows)?;
         Ok(dict)
     }
 }
@@ -287,7 +293,8 @@ impl PyBlockResult {
 #[pyclass(frozen, name = "BlockJob", module = "hansa_kernel")]
 pub struct PyBlockJob(Mutex<BlockJob>);
 
-/// A job whose step panicked is not used again: `KernelBug` once more.
+/// A job whose step panicked is not used again: `KernelBug` once more. Only taken outside the pool: a worker that waits for
+/// the rest of one step may take up another step of the same job, and would wait for itself.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("an earlier step of this job panicked")
 }
@@ -297,7 +304,7 @@ impl PyBlockJob {
     #[new]
     #[pyo3(signature = (
         spec, env, batch, *, cache = None, parent_hash = None, building = false, hints = None, system_calls = true,
-        rounds_max = ROUNDS_MAX
+        rounds_max = ROUNDS_MAX, runner = "auto"
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -311,7 +318,12 @@ impl PyBlockJob {
         hints: Option<&[u8]>,
         system_calls: bool,
         rounds_max: u32,
+        runner: &str,
     ) -> PyResult<Self> {
+        let runner = light_checked(py, || {
+            let names = "auto, sequential, window, stm or access-list";
+            Runner::from_name(runner).ok_or_else(|| InputError::new("runner", names, runner))
+        })?;
         let cache = light_checked(py, || cache_view(cache, parent_hash.unwrap_or_default()))?;
         let (spec, env, batch) = (spec.get(), env.get(), batch.get());
         let job = heavy_checked(py, || {
@@ -324,6 +336,7 @@ impl PyBlockJob {
                 hints: hints.unwrap_or_default().to_vec(),
                 system_calls,
                 rounds_max,
+                running: Running { runner, ..Running::default() },
             })
         })?;
         Ok(Self(Mutex::new(job)))
@@ -332,7 +345,7 @@ impl PyBlockJob {
     #[pyo3(signature = (values = None))]
     fn step<'py>(&self, py: Python<'py>, values: Option<&Bound<'py, PyValues>>) -> PyResult<Bound<'py, PyAny>> {
         let raw = values.map(|values| values.get().raw());
-        match heavy(py, || locked(&self.0).step(raw.as_ref()))? {
+        match heavy_on(py, || locked(&self.0), |job| job.step(raw.as_ref()))? {
             Ok(Step::Need(keys)) => Ok(Bound::new(py, PyNeed::new(py, &keys))?.into_any()),
             Ok(Step::Progress) => Ok(Bound::new(py, PyProgress)?.into_any()),
             Ok(Step::Done(result)) => Ok(Bound::new(py, PyBlockResult::new(py, *result)?)?.into_any()),

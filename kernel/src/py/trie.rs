@@ -11,7 +11,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use pyo3::{create_exception, intern};
 
-use super::base::{heavy, heavy_checked, input_error, light_checked};
+use super::base::{heavy, heavy_checked, heavy_on, input_error, light_checked};
 use crate::pack;
 use crate::trie::{self, ProofStep, TrieAsk, TrieError, TrieStep};
 
@@ -143,9 +143,10 @@ impl TrieJob {
     ) -> PyResult<Bound<'py, PyAny>> {
         let nodes = nodes.unwrap_or_default();
         let wiped = wiped.unwrap_or_default();
-        let step = heavy(py, || {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let step = heavy_on(py, lock, |job| {
             let wiped: Vec<&[u8]> = wiped.iter().map(|listing| &**listing).collect();
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).step(&borrow(&nodes), &wiped)
+            job.step(&borrow(&nodes), &wiped)
         })?;
         match step.map_err(|error| trie_error(py, &error))? {
             TrieStep::Need(ask) => Ok(Bound::new(py, TrieNeed::new(py, &ask))?.into_any()),

@@ -11,6 +11,7 @@ use super::verify::{Block, execute, linked};
 use super::{Missing, WitnessError};
 use crate::error::{InputError, InputResult};
 use crate::evm::system;
+use crate::exec::access_list::read_list;
 use crate::exec::block_job::BlockResult;
 use crate::exec::need::{Keys, RawValues, Record, Values};
 use crate::header::{BlockEnv, Header};
@@ -85,7 +86,7 @@ impl WitnessJob {
         let Some(parent) = header.inner.number.checked_sub(1) else {
             return Err(InputError::new("header", "a block after genesis", "genesis, which nothing is executed for"));
         };
-        let read = Keys::unpack("access_list", &result.access_list)?;
+        let read = read_list("access_list", &result.access_list)?.0;
         let env = BlockEnv::of(&header.inner);
         let fork = env.fork(&spec);
         let mut need = Keys { accounts: read.accounts, codes: read.codes, ..Keys::default() };

@@ -14,6 +14,7 @@ use crate::evm::system;
 use crate::exec::block_job::{BlockRequest, build_header};
 use crate::exec::need::{Keys, RawValues, Record};
 use crate::exec::receipts::requests_hash;
+use crate::exec::schedule::Running;
 use crate::exec::write_set::{AccountWrite, WriteSet};
 use crate::header::{BlockEnv, Header};
 use crate::pack;
@@ -203,6 +204,7 @@ impl Chain {
             hints: Vec::new(),
             system_calls: true,
             rounds_max: 64,
+            running: Running::default(),
         };
         let hash = |number| self.headers.iter().find(|h| h.inner.number == number).map_or(B256::ZERO, |h| h.hash);
         let mut result = run_block(request, &self.state, hash).unwrap();

@@ -7,9 +7,11 @@ use alloy_primitives::{B256, hex};
 use super::state::WitnessState;
 use super::{Missing, Witness, WitnessError};
 use crate::error::InputError;
+use crate::exec::access_list::read_list;
 use crate::exec::block_job::{BlockJob, BlockRequest, BlockResult, ClosedError, JobError, build_header};
 use crate::exec::cache::CacheView;
-use crate::exec::need::{Keys, Record};
+use crate::exec::need::Record;
+use crate::exec::schedule::Running;
 use crate::exec::sequential::BlockInvalid;
 use crate::header::{BlockEnv, Header};
 use crate::spec::Spec;
@@ -139,6 +141,7 @@ pub fn execute(block: Block<'_>, nodes: &Arc<NodeSet>, codes: &[&[u8]]) -> Resul
         hints: Vec::new(),
         system_calls: true,
         rounds_max: 0,
+        running: Running::default(),
     })?;
     for earlier in headers {
         if let Some(before) = earlier.inner.number.checked_sub(1) {
@@ -150,7 +153,7 @@ pub fn execute(block: Block<'_>, nodes: &Arc<NodeSet>, codes: &[&[u8]]) -> Resul
     compare(header, &template.sealed(header.inner.state_root))?;
     let root = state_root(&state, parent, &result, nodes)?;
     compare(header, &template.sealed(root))?;
-    let read = Keys::unpack("access_list", &result.access_list)?.blocks;
+    let read = read_list("access_list", &result.access_list)?.0.blocks;
     let oldest = read.first().map_or(parent.inner.number, |read| parent.inner.number.min(read + 1));
     Ok(Executed { result, state, oldest })
 }

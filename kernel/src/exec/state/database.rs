@@ -7,6 +7,18 @@ use revm::state::AccountInfo;
 use super::{Code, Fields, GUESSED_BALANCE, GUESSED_SLOT, JobState, Mode, StateError};
 use crate::evm::Recorded;
 
+impl From<Fields> for AccountInfo {
+    fn from(fields: Fields) -> Self {
+        Self {
+            nonce: fields.nonce,
+            balance: fields.balance,
+            code_hash: fields.code_hash,
+            code: (fields.code_hash == KECCAK256_EMPTY).then(Bytecode::default),
+            account_id: None,
+        }
+    }
+}
+
 impl Recorded for JobState {
     fn begin(&mut self) {
         self.mode = Mode::Exact;
@@ -29,15 +41,9 @@ impl revm::Database for JobState {
             entry.now
         } else {
             let new = self.want(|wanted| wanted.accounts.insert(address));
-            Some(self.miss(new, || Some(Fields { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY }))?)
+            Some(self.miss(new, || Some(Fields::default()))?)
         };
-        let mut info = info.map(|fields| AccountInfo {
-            nonce: fields.nonce,
-            balance: fields.balance,
-            code_hash: fields.code_hash,
-            code: (fields.code_hash == KECCAK256_EMPTY).then(Bytecode::default),
-            account_id: None,
-        });
+        let mut info = info.map(AccountInfo::from);
         if let Mode::Guess { sender, nonce, .. } = mode
             && sender == address
         {

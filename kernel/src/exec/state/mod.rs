@@ -2,8 +2,13 @@
 //! It is the database that revm reads, and it records what it lacks.
 
 mod database;
+mod fold;
+mod peek;
 mod results;
 mod tracing;
+
+pub use fold::Mark;
+pub use peek::Cached;
 
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
 use alloy_primitives::map::{AddressMap, B256Map, HashMap, U256Map};
@@ -11,9 +16,9 @@ use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use revm::bytecode::Bytecode;
 use revm::database_interface::DBErrorMarker;
 use revm::primitives::hardfork::SpecId;
-use revm::state::EvmState;
 use thiserror::Error;
 
+use super::access_list::Link;
 use super::cache::CacheView;
 use super::need::{Keys, Record, Values};
 use crate::evm::Recorded;
@@ -48,19 +53,43 @@ pub fn bytecode(code: Bytes) -> Bytecode {
 
 /// Fields of an account that execution reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fields {
-    nonce: u64,
-    balance: U256,
-    code_hash: B256,
+pub struct Fields {
+    pub nonce: u64,
+    /// Wei.
+    pub balance: U256,
+    pub code_hash: B256,
 }
 
-#[derive(Debug)]
+/// An account that is not there.
+impl Default for Fields {
+    fn default() -> Self {
+        Self { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY }
+    }
+}
+
+#[derive(Debug, Default)]
 struct Slot {
     /// Value at the parent block; `None` where it was never needed because the storage is new.
     before: Option<U256>,
     now: U256,
     /// Read by something that is in the block.
     used: bool,
+    last: LastWrite,
+}
+
+impl Slot {
+    fn of_parent(value: U256) -> Self {
+        Self { before: Some(value), now: value, ..Self::default() }
+    }
+}
+
+/// Which transaction of the block wrote a value last.
+#[derive(Debug, Clone, Copy, Default)]
+struct LastWrite {
+    /// Its index + 1; 0: none did.
+    by: u32,
+    /// The value stands in the access list already.
+    listed: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +103,11 @@ struct Entry {
     /// Read by something that is in the block.
     used: bool,
     slots: U256Map<Slot>,
+    last: LastWrite,
+    /// Index + 1 of the transaction that changed the code last: even who looks at no balance depends on it.
+    code_by: u32,
+    /// Index + 1 of the transaction that cleared the storage last.
+    wiped_by: u32,
 }
 
 /// What is known of the code of a hash.
@@ -119,6 +153,10 @@ pub struct JobState {
     /// EIP-161 (Spurious Dragon): empty accounts that are touched go.
     clears_empty: bool,
     parent: Option<(u64, B256)>,
+    /// Written by one transaction and read by a later one.
+    links: Vec<Link>,
+    /// An account that had been there destroyed itself.
+    destroyed: bool,
 }
 
 impl JobState {
@@ -141,6 +179,8 @@ impl JobState {
             used: Keys::default(),
             clears_empty: spec.is_enabled_in(SpecId::SPURIOUS_DRAGON),
             parent: None,
+            links: Vec::new(),
+            destroyed: false,
         }
     }
 
@@ -268,13 +308,16 @@ impl JobState {
             wiped: false,
             used: false,
             slots: U256Map::default(),
+            last: LastWrite::default(),
+            code_by: 0,
+            wiped_by: 0,
         });
     }
 
     /// A slot of the parent block; its account must be known.
     pub fn put_slot(&mut self, address: Address, slot: U256, value: U256) {
         if let Some(entry) = self.accounts.get_mut(&address) {
-            entry.slots.entry(slot).or_insert(Slot { before: Some(value), now: value, used: false });
+            entry.slots.entry(slot).or_insert_with(|| Slot::of_parent(value));
         }
     }
 
@@ -304,7 +347,7 @@ impl JobState {
         });
         self.put_record(address, None);
         let Some(entry) = self.accounts.get_mut(&address) else { return };
-        let now = entry.now.unwrap_or(Fields { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY });
+        let now = entry.now.unwrap_or_default();
         entry.now = Some(Fields {
             nonce: nonce.unwrap_or(now.nonce),
             balance: balance.unwrap_or(now.balance),
@@ -320,7 +363,7 @@ impl JobState {
             entry.storage_empty = true;
         }
         for (slot, value) in slots {
-            entry.slots.insert(slot, Slot { before: Some(value), now: value, used: false });
+            entry.slots.insert(slot, Slot::of_parent(value));
         }
     }
 
@@ -344,7 +387,7 @@ impl JobState {
         } else {
             self.cache.as_ref()?.slot(address, slot)?
         };
-        entry.slots.insert(slot, Slot { before: Some(value), now: value, used: false });
+        entry.slots.insert(slot, Slot::of_parent(value));
         Some(value)
     }
 
@@ -398,59 +441,6 @@ impl JobState {
                 }
                 guess().ok_or(StateError::Missing)
             }
-        }
-    }
-
-    /// Fold in what a valid exact run left behind. Everything that it loaded counts as read by the block.
-    pub fn commit(&mut self, state: EvmState) {
-        for hash in self.read_codes.drain(..) {
-            self.used.codes.insert(hash);
-        }
-        for number in self.read_blocks.drain(..) {
-            self.used.blocks.insert(number);
-        }
-        for (address, account) in state {
-            let Some(entry) = self.accounts.get_mut(&address) else { continue };
-            entry.used = true;
-            for (key, slot) in &account.storage {
-                match entry.slots.get_mut(key) {
-                    Some(known) => {
-                        known.used = true;
-                        known.now = slot.present_value;
-                    }
-                    // A slot of a new contract: never read from the parent.
-                    None => drop(entry.slots.insert(*key, Slot { before: None, now: slot.present_value, used: false })),
-                }
-            }
-            if !account.is_touched() {
-                continue;
-            }
-            if account.is_selfdestructed() || (self.clears_empty && account.is_empty()) {
-                entry.now = None;
-                entry.wipe();
-                continue;
-            }
-            if entry.now.is_none_or(|now| now.code_hash != account.info.code_hash)
-                && account.info.code_hash != KECCAK256_EMPTY
-                && let Some(code) = &account.info.code
-            {
-                self.codes.insert(account.info.code_hash, Some(code.clone()));
-            }
-            entry.now = Some(Fields {
-                nonce: account.info.nonce,
-                balance: account.info.balance,
-                code_hash: account.info.code_hash,
-            });
-        }
-    }
-}
-
-impl Entry {
-    fn wipe(&mut self) {
-        self.wiped |= self.before.is_some();
-        self.storage_empty = true;
-        for slot in self.slots.values_mut() {
-            slot.now = U256::ZERO;
         }
     }
 }

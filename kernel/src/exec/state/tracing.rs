@@ -1,8 +1,8 @@
 //! What tracers and simulations ask of a job's state, and change in it, beside running transactions.
 
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 
-use super::{Code, Fields, JobState, Slot};
+use super::{Code, Fields, JobState};
 
 impl JobState {
     /// Whether empty accounts that are touched go (EIP-161).
@@ -35,10 +35,10 @@ impl JobState {
     pub fn write_slots(&mut self, address: Address, slots: impl Iterator<Item = (U256, U256)>, all: bool) {
         let Some(entry) = self.accounts.get_mut(&address) else { return };
         if all {
-            entry.wipe();
+            entry.wipe(None);
         }
         for (slot, value) in slots {
-            entry.slots.entry(slot).or_insert(Slot { before: None, now: value, used: false }).now = value;
+            entry.slots.entry(slot).or_default().now = value;
         }
     }
 
@@ -46,10 +46,9 @@ impl JobState {
     pub fn drop_if_empty(&mut self, address: Address) {
         let clears_empty = self.clears_empty;
         let Some(entry) = self.accounts.get_mut(&address).filter(|_| clears_empty) else { return };
-        let empty = Fields { nonce: 0, balance: U256::ZERO, code_hash: KECCAK256_EMPTY };
-        if entry.now == Some(empty) {
+        if entry.now == Some(Fields::default()) {
             entry.now = None;
-            entry.wipe();
+            entry.wipe(None);
         }
     }
 }

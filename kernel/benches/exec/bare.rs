@@ -1,0 +1,45 @@
+//! revm alone: the same transactions on its own in-memory database, committed one after the other.
+
+use hansa_kernel::conformance::full_state::FullState;
+use hansa_kernel::evm::{self, Purpose};
+use hansa_kernel::header::BlockEnv;
+use hansa_kernel::spec::Spec;
+use revm::context::{Context, TxEnv};
+use revm::database::{CacheDB, EmptyDB};
+use revm::primitives::{KECCAK_EMPTY, keccak256};
+use revm::state::{AccountInfo, Bytecode};
+use revm::{ExecuteCommitEvm, MainBuilder, MainContext};
+
+/// The state as revm's database holds it.
+pub fn database(state: &FullState) -> CacheDB<EmptyDB> {
+    let mut database = CacheDB::new(EmptyDB::new());
+    for (address, account) in &state.0 {
+        let code_hash = if account.code.is_empty() { KECCAK_EMPTY } else { keccak256(&account.code) };
+        let info = AccountInfo {
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash,
+            code: Some(Bytecode::new_raw(account.code.clone())),
+            account_id: None,
+        };
+        database.insert_account_info(*address, info);
+        for (slot, value) in &account.storage {
+            database.insert_account_storage(*address, *slot, *value).expect("an account of the database");
+        }
+    }
+    database
+}
+
+/// Gas of the transactions; every one succeeds.
+pub fn run(database: CacheDB<EmptyDB>, spec: &Spec, env: &BlockEnv, txs: Vec<TxEnv>) -> u64 {
+    let cfg = evm::cfg_of(spec, env, Purpose::Block);
+    let block = evm::block_of(spec, env, &cfg);
+    let mut evm = Context::mainnet().with_db(database).with_cfg(cfg).with_block(block).build_mainnet();
+    let mut gas = 0;
+    for tx in txs {
+        let result = evm.transact_commit(tx).expect("a valid transaction");
+        assert!(result.is_success());
+        gas += result.tx_gas_used();
+    }
+    gas
+}

@@ -1,0 +1,148 @@
+//! Random blocks give the same bytes by every runner, on any number of threads, from any cache, under any schedule.
+
+mod random;
+
+use std::sync::LazyLock;
+
+use alloy_primitives::Address;
+use hansa_kernel::exec::block_job::{BlockRequest, BlockResult};
+use hansa_kernel::exec::jitter::Jitter;
+use hansa_kernel::exec::need::Keys;
+use hansa_kernel::exec::schedule::{Counts, Runner as How, Running};
+use hansa_kernel::spec::Fork;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use random::{Choices, HEAD, Plan, Runner, batch, cache, plan, request_of, someone, without_stats, world};
+
+const RUNNERS: [How; 4] = [How::Auto, How::Window, How::Stm, How::AccessList];
+const FORKS: [Fork; 4] = [Fork::Shanghai, Fork::Cancun, Fork::Prague, Fork::Osaka];
+
+/// Pools of one, two and eight threads.
+static POOLS: LazyLock<Vec<ThreadPool>> = LazyLock::new(|| {
+    let pool = |threads| ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started");
+    [1, 2, 8].map(pool).into()
+});
+
+#[derive(Debug, Clone)]
+struct Block {
+    plans: Vec<Plan>,
+    fork: Fork,
+    beneficiary: Address,
+    seed: u64,
+}
+
+fn block() -> impl Strategy<Value = Block> {
+    (proptest::collection::vec(plan(), 1..72), 0..FORKS.len(), any::<u8>(), any::<u64>())
+        .prop_map(|(plans, fork, number, seed)| Block { plans, fork: FORKS[fork], beneficiary: someone(number), seed })
+}
+
+/// Run the block in order, then in every way; panics at the first difference. What ran at once.
+fn check(block: &Block) -> Counts {
+    let world = world();
+    let transactions = batch(&block.plans);
+    let request = |batch, building| request_of(batch, building, block.fork, block.beneficiary);
+    let in_order = Running { runner: How::Sequential, ..Running::default() };
+    let mut plain = Runner { world: &world, asked: Keys::default(), advice: true };
+    let built = plain.run(BlockRequest { running: in_order, ..request(&transactions, true) }).expect("building");
+    let built = without_stats(built);
+    let everything = plain.asked;
+    let accepted = transactions.select(&built.included).expect("indices of the batch");
+    let verified = BlockResult { included: (0..accepted.len()).collect(), dropped: Vec::new(), ..built.clone() };
+    let mut choices = Choices(block.seed);
+    let mut counts = Counts::default();
+    for runner in RUNNERS {
+        for pool in POOLS.iter() {
+            let building = choices.yes();
+            let known = match (choices.yes(), choices.yes()) {
+                (false, false) => Keys::default(),
+                (true, true) => everything.clone(),
+                _ => choices.part(&everything),
+            };
+            let hints = match (choices.yes(), runner) {
+                (_, How::AccessList) | (true, _) => built.access_list.clone(),
+                _ => choices.part(&everything).pack(),
+            };
+            let jitter = Jitter(choices.yes().then_some(block.seed));
+            let cache = cache(&world, &known);
+            let listed = hints == built.access_list && !building;
+            let request = BlockRequest {
+                cache: cache.view(HEAD),
+                hints,
+                running: Running { runner, jitter },
+                ..request(if building { &transactions } else { &accepted }, building)
+            };
+            let mut driver = Runner { world: &world, asked: Keys::default(), advice: choices.yes() };
+            let result = pool.install(|| driver.run(request)).expect("the same block");
+            let about = format!("{runner:?}, {} threads, {block:?}", pool.current_num_threads());
+            assert_eq!(result.stats.hints_wrong, 0, "{about}");
+            if listed {
+                assert!(result.stats.rounds <= 1, "{} rounds, {about}", result.stats.rounds);
+            }
+            counts.apart += result.stats.parallel.apart;
+            counts.conflicts += result.stats.parallel.conflicts;
+            counts.repeated += result.stats.parallel.repeated;
+            counts.windows += result.stats.parallel.windows;
+            let want = if building { &built } else { &verified };
+            assert_eq!(&without_stats(result), want, "{about}");
+        }
+    }
+    counts
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_runner_gives_the_bytes_of_sequential_execution(block in block()) {
+        check(&block);
+    }
+
+    #[test]
+    fn a_wrong_list_costs_no_correctness_and_is_counted(block in block(), gone in any::<prop::sample::Index>()) {
+        let world = world();
+        let request = |batch, building| request_of(batch, building, block.fork, block.beneficiary);
+        let run = |request: BlockRequest| {
+            let mut driver = Runner { world: &world, asked: Keys::default(), advice: true };
+            POOLS[1].install(|| driver.run(request)).expect("a block")
+        };
+        let transactions = batch(&block.plans);
+        let built = run(request(&transactions, true));
+        let accepted = transactions.select(&built.included).expect("indices of the batch");
+        // The list of the block less one transaction: places and values are off from there on.
+        let mut fewer = block.plans.clone();
+        fewer.remove(gone.index(fewer.len()));
+        let fewer = batch(&fewer);
+        let other = run(request(&fewer, true)).access_list;
+        let wrong = other != built.access_list;
+        for runner in [How::Auto, How::AccessList] {
+            let running = Running { runner, ..Running::default() };
+            let result = run(BlockRequest { hints: other.clone(), running, ..request(&accepted, false) });
+            prop_assert_eq!(result.stats.hints_wrong, u64::from(wrong));
+            prop_assert_eq!(&result.access_list, &built.access_list);
+            prop_assert_eq!(&result.write_set, &built.write_set);
+            prop_assert_eq!(&result.receipts, &built.receipts);
+        }
+    }
+}
+
+/// Long: `cargo test --release --test random_runners -- --ignored --nocapture`.
+#[test]
+#[ignore = "minutes: 10,000 blocks, each in twelve ways"]
+fn ten_thousand_random_blocks_are_the_same_by_every_runner() {
+    let mut source = proptest::test_runner::TestRunner::deterministic();
+    let (mut counts, strategy) = (Counts::default(), block());
+    for number in 1..=10_000 {
+        let block = strategy.new_tree(&mut source).expect("a block").current();
+        let one = check(&block);
+        counts.apart += one.apart;
+        counts.conflicts += one.conflicts;
+        counts.repeated += one.repeated;
+        counts.windows += one.windows;
+        if number % 1_000 == 0 {
+            println!("{number} blocks equal, {counts:?}");
+        }
+    }
+    assert!(counts.apart > 1_000_000 && counts.conflicts > 100_000, "{counts:?}");
+}

@@ -306,4 +306,5 @@ def _observe(result: BlockResult, transactions: int, clock: _Clock, seconds: flo
     metrics.DROPPED.inc(len(result.dropped))
     metrics.CONFLICTS.inc(result.stats.get("conflicts", 0))
     metrics.REEXECUTIONS.inc(result.stats.get("reexecutions", 0))
+    metrics.ACCESS_LISTS_WRONG.inc(result.stats.get("hints_wrong", 0))
     metrics.MISSES.inc(result.stats.get("misses", 0))

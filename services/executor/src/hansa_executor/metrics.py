@@ -13,6 +13,9 @@ TRANSACTIONS = Counter("hansa_executor_transactions_total", "Transactions execut
 DROPPED = Counter("hansa_executor_transactions_dropped_total", "Transactions left out of blocks that were built.")
 CONFLICTS = Counter("hansa_executor_parallel_conflicts_total", "Conflicts of transactions that ran in parallel.")
 REEXECUTIONS = Counter("hansa_executor_reexecutions_total", "Transactions that ran again after a conflict.")
+ACCESS_LISTS_WRONG = Counter(
+    "hansa_executor_access_lists_wrong_total", "Proposals whose access list is not the one that execution gives."
+)
 MISSES = Counter("hansa_executor_state_misses_total", "Keys that had to be asked of statedb.")
 ROUNDS = Counter("hansa_executor_read_rounds_total", "Rounds of reads from statedb.")
 CALL_SECONDS = Histogram("hansa_executor_call_seconds", "Time of one call or estimate.", ["kind"], buckets=_FAST)

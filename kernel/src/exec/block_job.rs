@@ -1,7 +1,7 @@
 //! One block behind the miss protocol.
 
 use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
-use alloy_primitives::{B64, B256, Bloom, keccak256};
+use alloy_primitives::{B64, B256, Bloom};
 use rayon::prelude::*;
 
 use super::access_list::{pack_list, read_list};
@@ -129,8 +129,8 @@ pub struct BlockJob {
     phase: Phase,
     exchange: Exchange,
     schedule: Schedule,
-    /// Hash of hints that say what transactions write.
-    list_hash: Option<B256>,
+    /// Hints that say what transactions write; empty without.
+    given: Vec<u8>,
     hints: Keys,
     rounds_max: u32,
     /// Rounds since the transaction at `done.next` first missed, while building.
@@ -173,7 +173,7 @@ impl BlockJob {
             });
         // While building, places differ from those of the block that the list was made for.
         let list = list.filter(|_| !building);
-        let list_hash = list.is_some().then(|| keccak256(&hints));
+        let given = if list.is_some() { hints } else { Vec::new() };
         let (before, after) =
             if system_calls { (system::before(&env, fork), system::after(fork)) } else { (Vec::new(), Vec::new()) };
         Ok(Self {
@@ -183,7 +183,7 @@ impl BlockJob {
             phase: Phase::New,
             exchange: Exchange::default(),
             schedule: Schedule::new(running, list),
-            list_hash,
+            given,
             hints: keys,
             rounds_max,
             stuck: (usize::MAX, 0),
@@ -347,7 +347,7 @@ impl BlockJob {
             || (state.write_set(), (pack_list(&state.used_keys(), state.links()), state.account_updates())),
         );
         self.stats.parallel = self.schedule.counts();
-        self.stats.hints_wrong = u64::from(self.list_hash.is_some_and(|hash| hash != keccak256(&access_list)));
+        self.stats.hints_wrong = u64::from(!self.given.is_empty() && self.given != access_list);
         Ok(Box::new(BlockResult {
             gas_used: done.gas_used,
             receipts: summary.rlp,

@@ -67,6 +67,19 @@ def test_a_call_reads_state_and_returns_its_output(world: tuple[k.Spec, State]) 
     assert (result.status, result.output, result.error) == ("success", word(12), "")
 
 
+def test_a_precompile_that_is_moved_runs_there_and_its_own_address_is_empty(world: tuple[k.Spec, State]) -> None:
+    identity, elsewhere = bytes(19) + b"\x04", b"\x77" * 20
+    moved = json.dumps({"0x" + identity.hex(): {"movePrecompileToAddress": "0x" + elsewhere.hex()}}).encode()
+    assert call(world, identity, data=b"same").output == b"same"
+    assert call(world, elsewhere, data=b"same", state_overrides=moved).output == b"same"
+    assert call(world, identity, data=b"same", state_overrides=moved).output == b""
+    coded = json.dumps({"0x" + identity.hex(): {"code": "0x" + CODES["12"]}}).encode()
+    assert call(world, identity, state_overrides=coded).status == "revert"
+    ordinary = json.dumps({"0x" + BOB.hex(): {"movePrecompileToAddress": "0x" + elsewhere.hex()}}).encode()
+    with pytest.raises(k.KernelInputError, match="is not a precompile"):
+        call(world, elsewhere, state_overrides=ordinary)
+
+
 @pytest.mark.parametrize(
     ("name", "status", "text"),
     [

@@ -106,6 +106,16 @@ async def test_a_trace_that_grows_without_end_is_refused(clients: Clients) -> No
     assert str(limits.TRACE_BYTES_MAX) in (raised.value.details() or "")
 
 
+async def test_a_client_that_goes_frees_the_worker(clients: Clients) -> None:
+    endless = calls({"to": "0x" + LOOP_AT.hex(), "gas": hex(2**40)})
+    request = executor_pb2.TraceRequest(block=at(3), calls=endless, config=b'{"tracer":"callTracer"}')
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await clients.executor.Trace(request, timeout=0.3)
+    assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    answer = await clients.executor.Trace(executor_pb2.TraceRequest(block=at(1)), timeout=5)
+    assert len(answer.traces) == 2
+
+
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [

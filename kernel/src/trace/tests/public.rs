@@ -179,13 +179,20 @@ pub fn difference(path: &str, got: &Value, want: &Value) -> Option<String> {
 
 /// Run a folder; `dropped` are fields that are not compared.
 fn check(folder: &str, tracer: &str, dropped: &[&str]) {
+    check_after(folder, tracer, dropped, |_, _| ());
+}
+
+/// As [`check`], with differences that `forgive` takes out of what came out.
+fn check_after(folder: &str, tracer: &str, dropped: &[&str], forgive: impl Fn(&mut Value, &Value)) {
     let cases = cases(folder);
     let mut wrong = Vec::new();
     for (name, case) in &cases {
         match trace(case, tracer) {
             Err(error) => wrong.push(format!("{name}: {error}")),
             Ok(got) => {
-                if let Some(difference) = difference("", &normal(&got, dropped), &normal(&case["result"], dropped)) {
+                let (mut got, want) = (normal(&got, dropped), normal(&case["result"], dropped));
+                forgive(&mut got, &want);
+                if let Some(difference) = difference("", &got, &want) {
                     wrong.push(format!("{name}: {difference}"));
                 }
             }
@@ -205,11 +212,24 @@ fn calls_with_logs_equal_geths() {
     check("call_tracer_withLog", "callTracer", &[]);
 }
 
+/// What the older tracer, a script, said otherwise: some frames have no gas, and running out of gas for code was an
+/// internal failure.
+fn as_the_older_tracer(got: &mut Value, want: &Value) {
+    let (Some(map), Some(older)) = (got.as_object_mut(), want.as_object()) else { return };
+    if older.get("error").is_some_and(|error| error == "internal failure") && map.contains_key("error") {
+        map.insert("error".to_owned(), json!("internal failure"));
+    }
+    map.retain(|key, _| key != "gas" || older.contains_key(key));
+    let (calls, older) =
+        (map.get_mut("calls").and_then(Value::as_array_mut), older.get("calls").and_then(Value::as_array));
+    for (call, older) in calls.into_iter().flatten().zip(older.into_iter().flatten()) {
+        as_the_older_tracer(call, older);
+    }
+}
+
 #[test]
 fn calls_equal_those_of_geths_older_tracer() {
-    // What the older tracer, a script, said otherwise: DELEGATECALL has no value, SELFDESTRUCT no gas, frames without
-    // output have it as 0x, and running out of gas for code was an internal failure.
-    check("call_tracer_legacy", "callTracer", &["value", "gas", "gasUsed", "error"]);
+    check_after("call_tracer_legacy", "callTracer", &[], as_the_older_tracer);
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn bench(name: &str, case: &Case<'_>, pools: &[ThreadPool], options: &Options, r
     let mut blocks: Vec<Times> = ways.iter().map(|_| Times::default()).collect();
     let mut conflicts = vec![0; ways.len()];
     for _ in 0..options.runs {
-        let txs = plan.txs.iter().flatten().cloned().collect();
+        let txs = plan.txs.iter().flatten().map(|tx| tx.ethereum.clone()).collect();
         let database = database.clone();
         let gas = bare.time(|| bare::run(database, &case.spec, &plan.env, txs));
         assert_eq!(gas, first.gas_used, "bare revm does the same");

@@ -206,7 +206,13 @@ pub fn batch(kind: Kind, count: usize) -> TxBatch {
         let signature = Signature::new(U256::from(1), U256::from(1), false);
         let tx = TxEnvelope::Eip1559(Signed::new_unhashed(tx, signature));
         let raw: Bytes = tx.encoded_2718().into();
-        Ok(Arc::new(Decoded { sender: address("sender", number), hash: keccak256(&raw), raw, tx }))
+        Ok(Arc::new(Decoded {
+            sender: address("sender", number),
+            hash: keccak256(&raw),
+            raw,
+            tx: tx.into(),
+            extra_gas: 0,
+        }))
     };
     (0..count).map(one).collect()
 }

@@ -181,6 +181,31 @@ def sign_transactions(
 ) -> bytes:
     """Signed EIP-1559 transactions (packed list), in parallel; for load generators and the CLI. RFC 6979 nonces."""
 
+def signature_schemes() -> list[tuple[str, int]]:
+    """(name, gas beside 21,000 at the default prices) of every account signature scheme that is built in."""
+
+def scheme_public_key(scheme: str, secret_key: bytes) -> bytes:
+    """Public key of a 32-byte secret in that scheme; empty for `secp256k1`, whose key is recovered."""
+
+def scheme_address(scheme: str, public_key: bytes) -> bytes:
+    """The 20-byte account of a public key: the end of keccak(identifier || key). Not for `secp256k1`."""
+
+def sign_account_transaction(
+    *,
+    scheme: str,  # a name of `signature_schemes`, or "secp256k1"
+    secret_key: bytes,  # 32
+    chain_id: int,
+    nonce: int,
+    to: bytes,  # 20, or empty to create a contract
+    value_wei: bytes,  # u256
+    data: bytes,
+    gas_limit: int,
+    max_fee_per_gas: int,
+    max_priority_fee_per_gas: int,
+    address_ranges: bytes,  # first and last address, 40 each, ascending; empty promises nothing
+) -> bytes:
+    """One transaction in the chain's envelope (type 0x48), signed. Takes seconds for SLH-DSA. Deterministic."""
+
 def address_of_secret_keys(secret_keys: bytes) -> bytes:
     """20 bytes per 32-byte secp256k1 key."""
 

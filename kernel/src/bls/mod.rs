@@ -11,7 +11,7 @@ mod message;
 mod tests;
 mod validators;
 
-use blst::min_sig::{AggregateSignature, PublicKey, SecretKey, Signature};
+use blst::min_sig::{AggregatePublicKey, AggregateSignature, PublicKey, SecretKey, Signature};
 use blst::{BLST_ERROR, Pairing, blst_p1_affine, blst_p2_affine};
 
 pub use bitmap::{VALIDATORS_MAX, bitmap_of, signers_of};
@@ -109,6 +109,29 @@ pub fn aggregate(signatures: &[&[u8]]) -> InputResult<[u8; SIGNATURE_BYTES]> {
     AggregateSignature::aggregate(&points, false)
         .map(|sum| sum.to_signature().compress())
         .map_err(|_| InputError::new("signatures", "at least one", 0))
+}
+
+/// Number of signers of a certificate under keys that are listed with it, or `None` when it does not hold: a malformed
+/// or repeated key, a bitmap of another size or without signers, a sum that is not that of the signers. On the calling
+/// thread; about a pairing, and a check of the subgroup per key.
+#[must_use]
+pub fn verify_listed(
+    keys: &[[u8; PUBLIC_KEY_BYTES]],
+    bitmap: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> Option<usize> {
+    let mut sorted: Vec<_> = keys.iter().collect();
+    sorted.sort_unstable();
+    if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        return None;
+    }
+    let signers = signers_of(bitmap, keys.len()).ok()?;
+    let signature = read_signature(signature)?;
+    let keys: Vec<PublicKey> = keys.iter().map(|key| read_key(key)).collect::<Option<_>>()?;
+    let signed: Vec<&PublicKey> = signers.iter().filter_map(|signer| keys.get(*signer)).collect();
+    let sum = AggregatePublicKey::aggregate(&signed, false).ok()?.to_public_key();
+    pairing_holds(VOTE_DST, &sum, message, &signature).then_some(signers.len())
 }
 
 /// A checked public key from its compressed form.

@@ -192,7 +192,8 @@ fn transaction(
     if let Some(raw) = json::member(entry, "txbytes") {
         let raw = json::bytes("txbytes", raw)?;
         let rules = TxRules::unbounded(spec, env.number, env.timestamp);
-        return Ok(decode_one(&raw, &rules, None).map(|decoded| evm::tx_env(&decoded)).map_err(|error| error.message));
+        let decoded = decode_one(&raw, &rules, None).map_err(|error| error.message);
+        return Ok(decoded.map(|decoded| evm::tx_env(&decoded).ethereum));
     }
     let tx = json::object("transaction", member(case, "transaction")?)?;
     let indexes = json::object("indexes", member(entry, "indexes")?)?;

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use revm::bytecode::opcode::{JUMPDEST, OpCode};
 use revm::context::ContextError;
+use revm::context_interface::cfg::GasParams;
 use revm::handler::instructions::EthInstructions;
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_types::{Jumps, LegacyBytecode};
 use revm::interpreter::{Instruction, InstructionContext, InstructionResult};
 
 use super::in_block::Aside;
+use super::ranges::Violation;
 use super::set_up::{EvmContext, Recorded};
 use crate::exec::state::StateError;
 
@@ -39,6 +41,12 @@ pub struct Watch {
     pub undefined: Option<u8>,
     /// Of the run in a block.
     pub aside: Aside,
+    /// Prices of the block, once a transaction of another price has run.
+    pub block_prices: Option<GasParams>,
+    /// Gas that the prices in force add to a transaction's base.
+    pub extra_gas: u64,
+    /// The last access of the run outside of its transaction's ranges.
+    pub out_of_range: Option<Violation>,
 }
 
 /// Gas of JUMPDEST.
@@ -64,7 +72,7 @@ fn jumpdest<D: Recorded>(
 }
 
 #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps)] // the type is revm's
-fn undefined<D: Recorded>(
+pub(super) fn undefined<D: Recorded>(
     context: InstructionContext<'_, EvmContext<'_, D>, EthInterpreter>,
 ) -> Result<(), InstructionResult> {
     let bytecode = &context.interpreter.bytecode;

@@ -8,7 +8,6 @@
 use std::marker::PhantomData;
 
 use revm::bytecode::opcode;
-use revm::context::TxEnv;
 use revm::context::result::{EVMError, HaltReason};
 use revm::context_interface::{ContextSetters, Transaction};
 use revm::handler::instructions::EthInstructions;
@@ -19,6 +18,7 @@ use revm::primitives::U256;
 use revm::primitives::hardfork::SpecId;
 
 use super::set_up::{Evm, EvmContext, Outcome, Recorded, outcome, state_of};
+use super::transaction::{self, Tx};
 use crate::exec::state::StateError;
 
 /// What a run leaves beside its result.
@@ -55,8 +55,10 @@ impl<'a, D: Recorded> Handler for BlockHandler<'a, D> {
 ///
 /// # Panics
 /// When revm fails on its own, which is a bug of the kernel.
-pub fn run_in_block<'a, D: Recorded>(evm: &mut Evm<'a, D>, tx: TxEnv) -> Outcome {
+pub fn run_in_block<'a, D: Recorded>(evm: &mut Evm<'a, D>, tx: impl Into<Tx>) -> Outcome {
+    let tx = tx.into();
     state_of(evm).begin();
+    transaction::prepare(&mut evm.ctx, &tx);
     evm.ctx.chain.aside = Aside::default();
     evm.ctx.set_tx(tx);
     let result = BlockHandler::<'a, D>(PhantomData).run(evm);
@@ -84,7 +86,7 @@ pub fn watch_balances<D: Recorded>(set: &mut EthInstructions<EthInterpreter, Evm
     table[usize::from(opcode::SELFDESTRUCT)] = Instruction::new(self_destruct);
 }
 
-fn balance<D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
+pub(super) fn balance<D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
     context.host.chain.aside.balances_seen = true;
     instructions::host::balance(context)
 }
@@ -94,25 +96,25 @@ fn self_balance<D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), Instruction
     instructions::host::selfbalance(context)
 }
 
-fn code_hash<D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
+pub(super) fn code_hash<D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
     context.host.chain.aside.balances_seen = true;
     instructions::host::extcodehash(context)
 }
 
 /// A call with value needs the funds and asks whether the account is there; one without asks for neither.
-fn call<const KIND: u8, D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
+pub(super) fn call<const KIND: u8, D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
     if context.interpreter.stack.peek(2).is_ok_and(|value| !value.is_zero()) {
         context.host.chain.aside.balances_seen = true;
     }
     instructions::contract::call::<KIND, _, _>(context)
 }
 
-fn create<const TWO: bool, D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
+pub(super) fn create<const TWO: bool, D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
     context.host.chain.aside.balances_seen = true;
     instructions::contract::create::<TWO, _, _>(context)
 }
 
-fn self_destruct<D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
+pub(super) fn self_destruct<D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
     context.host.chain.aside.balances_seen = true;
     instructions::host::selfdestruct(context)
 }

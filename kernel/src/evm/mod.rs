@@ -2,12 +2,18 @@
 
 mod cancel;
 mod in_block;
+pub mod opcodes;
+pub mod precompiles;
+pub mod ranges;
 mod redirect;
 mod set_up;
 pub mod system;
 mod text;
+mod transaction;
 mod tx_env;
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -19,4 +25,5 @@ pub use set_up::{
     run_inspected, run_system, set_blob_base_fee, set_checks, state_of, undefined_opcode,
 };
 pub use text::{halt_text, invalid_call_text, invalid_transaction};
+pub use transaction::Tx;
 pub use tx_env::{authorities, recovered_authorizations, target, tx_env};

@@ -1,12 +1,13 @@
 //! Building an EVM for a block or a call, and running one transaction on it.
 
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
-use revm::context::{CfgEnv, Context, Journal, TxEnv};
+use revm::context::{CfgEnv, Context, Journal};
 use revm::context_interface::ContextSetters;
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::journaled_state::JournalTr;
+use revm::handler::instructions::EthInstructions;
 use revm::handler::system_call::SystemCallTx;
-use revm::handler::{Handler, MainBuilder, MainnetEvm, MainnetHandler};
+use revm::handler::{EthFrame, Handler, MainnetHandler};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::primitives::U256;
 use revm::primitives::hardfork::SpecId;
@@ -15,10 +16,13 @@ use revm::{Database, ExecuteEvm, InspectEvm, Inspector};
 
 use super::cancel::{self, CancelFlag, Watch};
 use super::in_block;
+use super::precompiles::ChainPrecompiles;
+use super::transaction::{self, Tx};
+use super::{opcodes, ranges};
 use crate::error::InputError;
 use crate::exec::state::{JobState, StateError};
 use crate::header::BlockEnv;
-use crate::spec::{Fork, Spec, TX_GAS_LIMIT_CAP};
+use crate::spec::{Fork, Spec};
 
 /// Most bytes of EVM memory in one transaction. Gas gets there first below 34 billion gas.
 const MEMORY_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -29,10 +33,16 @@ const BLOBS_PER_TX_MAX: u64 = 6;
 
 /// revm's context over a job's state, or over another view of it.
 pub type EvmContext<'a, D = JobState> =
-    Context<revm::context::BlockEnv, TxEnv, CfgEnv, &'a mut D, Journal<&'a mut D>, Watch>;
+    Context<revm::context::BlockEnv, Tx, CfgEnv, &'a mut D, Journal<&'a mut D>, Watch>;
 
 /// An EVM of the chain's rules over a job's state, or over another view of it.
-pub type Evm<'a, D = JobState> = MainnetEvm<EvmContext<'a, D>>;
+pub type Evm<'a, D = JobState> = revm::context::Evm<
+    EvmContext<'a, D>,
+    (),
+    EthInstructions<EthInterpreter, EvmContext<'a, D>>,
+    ChainPrecompiles,
+    EthFrame<EthInterpreter>,
+>;
 
 /// A database that records what it lacked.
 pub trait Recorded: Database<Error = StateError> {
@@ -73,7 +83,7 @@ pub fn cfg_of(spec: &Spec, env: &BlockEnv, purpose: Purpose) -> CfgEnv {
     cfg.chain_id = spec.chain_id();
     cfg.limit_contract_code_size = (fork >= Fork::SpuriousDragon).then(|| spec.max_code_size());
     cfg.limit_contract_initcode_size = (fork >= Fork::Shanghai).then(|| spec.max_code_size().saturating_mul(2));
-    cfg.tx_gas_limit_cap = Some(if fork >= Fork::Osaka { TX_GAS_LIMIT_CAP } else { u64::MAX });
+    cfg.tx_gas_limit_cap = Some(spec.tx_gas_limit_cap(env.number, env.timestamp).unwrap_or(u64::MAX));
     cfg.memory_limit = MEMORY_BYTES_MAX;
     if let Some(rules) = spec.blob_rules(env.timestamp) {
         cfg.blob_base_fee_update_fraction = Some(rules.update_fraction);
@@ -121,19 +131,27 @@ pub fn build<'a, D: Recorded>(
     journal.set_spec_id(cfg.spec);
     let context: EvmContext<'a, D> = Context {
         block,
-        tx: TxEnv::default(),
+        tx: Tx::default(),
         cfg,
         journaled_state: journal,
         chain: Watch { cancel: cancel.cloned().unwrap_or_default(), ..Watch::default() },
         local: revm::context::LocalContext::default(),
         error: Ok(()),
     };
-    let mut evm = context.build_mainnet();
+    let instructions = EthInstructions::new_mainnet_with_spec(context.cfg.spec);
+    let precompiles = ChainPrecompiles::new(context.cfg.spec, spec.vm().precompiles.clone());
+    let mut evm = Evm::new(context, instructions, precompiles);
     if cancel.is_some() {
         cancel::watch(&mut evm.instruction);
     }
     if purpose == Purpose::Block {
         in_block::watch_balances(&mut evm.instruction);
+    }
+    if spec.vm().address_ranges {
+        ranges::watch(&mut evm.instruction);
+    }
+    if spec.vm().privileged_opcodes {
+        opcodes::install(&mut evm.instruction);
     }
     evm
 }
@@ -147,7 +165,7 @@ pub fn set_checks(evm: &mut Evm<'_>, nonce: bool, base_fee: bool) {
 /// Whether the rules of an EVM have a precompile at `address`.
 #[must_use]
 pub fn is_precompile(evm: &Evm<'_>, address: revm::primitives::Address) -> bool {
-    evm.precompiles.contains(&address)
+    evm.precompiles.is_precompile(&address)
 }
 
 /// Give BLOBBASEFEE another value, wei (overrides of calls).
@@ -178,7 +196,7 @@ pub(super) fn outcome<D: Recorded>(
         return Outcome::Missed;
     }
     match result {
-        Ok(result) => Outcome::Done(result, state),
+        Ok(result) => Outcome::Done(ranges::named_result(result, evm.ctx.chain.out_of_range), state),
         Err(EVMError::Transaction(invalid)) => Outcome::Invalid(invalid),
         Err(EVMError::Header(error)) => Outcome::Fault(InputError::new("env", "a block of its fork", error)),
         Err(EVMError::Database(StateError::Cancelled)) => Outcome::Cancelled,
@@ -193,8 +211,10 @@ pub(super) fn outcome<D: Recorded>(
 ///
 /// # Panics
 /// When revm fails on its own, which is a bug of the kernel.
-pub fn run_exact<D: Recorded>(evm: &mut Evm<'_, D>, tx: TxEnv) -> Outcome {
+pub fn run_exact<D: Recorded>(evm: &mut Evm<'_, D>, tx: impl Into<Tx>) -> Outcome {
+    let tx = tx.into();
     state_of(evm).begin();
+    transaction::prepare(&mut evm.ctx, &tx);
     let result = evm.transact_one(tx);
     outcome(evm, result)
 }
@@ -203,11 +223,13 @@ pub fn run_exact<D: Recorded>(evm: &mut Evm<'_, D>, tx: TxEnv) -> Outcome {
 ///
 /// # Panics
 /// As [`run_exact`].
-pub fn run_inspected<'a, I>(evm: Evm<'a>, tx: TxEnv, inspector: &mut I) -> (Evm<'a>, Outcome)
+pub fn run_inspected<'a, I>(evm: Evm<'a>, tx: impl Into<Tx>, inspector: &mut I) -> (Evm<'a>, Outcome)
 where
     I: Inspector<EvmContext<'a>, EthInterpreter>,
 {
+    let tx = tx.into();
     let mut inspected = evm.with_inspector(inspector);
+    transaction::prepare(&mut inspected.ctx, &tx);
     inspected.ctx.journaled_state.database.begin();
     let result = inspected.inspect_one_tx(tx);
     let mut evm = inspected.with_inspector(());
@@ -216,7 +238,9 @@ where
 }
 
 /// Run one transaction on guesses to find keys; its outcome is thrown away. Returns the gas it used.
-pub fn run_guessing(evm: &mut Evm<'_>, tx: TxEnv) -> u64 {
+pub fn run_guessing(evm: &mut Evm<'_>, tx: impl Into<Tx>) -> u64 {
+    let tx = tx.into();
+    transaction::prepare(&mut evm.ctx, &tx);
     state_of(evm).begin_guessing(tx.caller, tx.nonce);
     let gas_limit = tx.gas_limit;
     let result = evm.transact_one(tx);
@@ -231,8 +255,9 @@ pub fn run_guessing(evm: &mut Evm<'_>, tx: TxEnv) -> u64 {
 /// As [`run_exact`].
 pub fn run_system(evm: &mut Evm<'_>, address: revm::primitives::Address, data: revm::primitives::Bytes) -> Outcome {
     state_of(evm).begin();
-    let mut tx = TxEnv::new_system_tx(address, data);
+    let mut tx = Tx::new_system_tx(address, data);
     tx.gas_limit = SYSTEM_CALL_GAS;
+    transaction::prepare(&mut evm.ctx, &tx);
     evm.ctx.set_tx(tx);
     let result = MainnetHandler::default().run_system_call(evm);
     outcome(evm, result)

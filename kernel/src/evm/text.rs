@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, U256};
 use revm::context::result::{HaltReason, InvalidTransaction};
 
+use super::ranges;
 use crate::tx::{Decoded, TxCode, TxError};
 use alloy_consensus::Transaction;
 
@@ -18,6 +19,7 @@ pub fn halt_text(reason: &HaltReason) -> &'static str {
         HaltReason::StackOverflow => "stack limit reached 1024 (1023)",
         HaltReason::OutOfOffset => "return data out of bounds",
         HaltReason::CreateCollision => "contract address collision",
+        reason if ranges::out_of_range_text(reason).is_some() => ranges::OUT_OF_RANGE,
         HaltReason::PrecompileError | HaltReason::PrecompileErrorWithContext(_) => "precompile error",
         HaltReason::NonceOverflow => "nonce uint64 overflow",
         HaltReason::CreateContractSizeLimit => "max code size exceeded",

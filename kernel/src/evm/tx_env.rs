@@ -1,22 +1,23 @@
 //! Decoded transactions as revm takes them.
 
-use alloy_consensus::{Transaction, TxEnvelope};
+use alloy_consensus::{Transaction, TxType, Typed2718};
 use alloy_eips::eip7702::{RecoveredAuthority, RecoveredAuthorization, SignedAuthorization};
 use alloy_primitives::{Address, TxKind, U256};
 use revm::context::TxEnv;
 use revm::context_interface::either::Either;
 
-use crate::tx::{Decoded, recover_signer};
+use super::transaction::Tx;
+use crate::tx::{Decoded, Envelope, recover_signer};
 
 /// Half of the order of secp256k1: a larger `s` is refused (EIP-2, EIP-7702).
 const S_MAX: U256 = U256::from_limbs([0xdfe9_2f46_681b_20a0, 0x5d57_6e73_57a4_501d, u64::MAX, 0x7fff_ffff_ffff_ffff]);
 
 /// The transaction for revm. Authorisations are recovered here, so build it once per transaction and clone.
 #[must_use]
-pub fn tx_env(decoded: &Decoded) -> TxEnv {
+pub fn tx_env(decoded: &Decoded) -> Tx {
     let tx = &decoded.tx;
     let dynamic = tx.is_dynamic_fee();
-    TxEnv {
+    let ethereum = TxEnv {
         tx_type: tx_type(tx),
         caller: decoded.sender,
         gas_limit: tx.gas_limit(),
@@ -31,12 +32,17 @@ pub fn tx_env(decoded: &Decoded) -> TxEnv {
         blob_hashes: tx.blob_versioned_hashes().map(<[_]>::to_vec).unwrap_or_default(),
         max_fee_per_blob_gas: tx.max_fee_per_blob_gas().unwrap_or_default(),
         authorization_list: tx.authorization_list().map(recovered_authorizations).unwrap_or_default(),
-    }
+    };
+    let ranges = tx.as_account().map(|account| account.tx.ranges.clone()).unwrap_or_default();
+    Tx { ethereum, extra_gas: decoded.extra_gas, ranges }
 }
 
-fn tx_type(tx: &TxEnvelope) -> u8 {
-    use alloy_consensus::Typed2718;
-    tx.ty()
+/// The type whose rules revm applies: the chain's envelope follows EIP-1559.
+fn tx_type(tx: &Envelope) -> u8 {
+    match tx {
+        Envelope::Ethereum(tx) => tx.ty(),
+        Envelope::Account(_) => TxType::Eip1559.into(),
+    }
 }
 
 /// Recover who signed each authorisation; bad signatures stay in place without an authority.

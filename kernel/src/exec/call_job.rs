@@ -16,7 +16,7 @@ use super::state::JobState;
 use crate::error::{InputError, InputResult};
 use crate::evm::{self, CancelFlag, Outcome, Purpose};
 use crate::header::BlockEnv;
-use crate::spec::{Fork, Spec};
+use crate::spec::Spec;
 
 /// Rounds of questions that a call may take: a walk over a linked list takes one per element.
 pub const CALL_ROUNDS_MAX: u32 = 4_096;
@@ -327,8 +327,8 @@ impl CallJob {
     /// Bounds of the search, once sender and recipient are known; or why there is none.
     fn begin_search(&mut self) -> Result<Search, String> {
         let mut high = if self.gas >= super::estimate::TRANSFER_GAS { self.gas } else { self.env.gas_limit };
-        if self.env.fork(&self.spec) >= Fork::Osaka {
-            high = high.min(crate::spec::TX_GAS_LIMIT_CAP);
+        if let Some(cap) = self.spec.tx_gas_limit_cap(self.env.number, self.env.timestamp) {
+            high = high.min(cap);
         }
         if self.fee_cap > 0 {
             let (_, balance) = self.state.account_now(self.tx.caller).unwrap_or_default();

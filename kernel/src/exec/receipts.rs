@@ -3,7 +3,10 @@
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log, b256};
 use alloy_rlp::{Encodable, Header as RlpHeader};
 use rayon::prelude::*;
+use revm::context::result::ExecutionResult;
 use revm::precompile::crypto;
+
+use crate::evm::ranges;
 
 use crate::trie::ordered_root;
 
@@ -15,6 +18,51 @@ const DEPOSIT_REQUEST: u8 = 0;
 const DEPOSIT_FIELDS: [(usize, usize); 5] = [(160, 48), (256, 32), (320, 8), (384, 96), (512, 8)];
 const DEPOSIT_EVENT_BYTES: usize = 576;
 
+/// Why a transaction failed, kept beside its receipt where Ethereum's receipt could not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureReason {
+    /// It touched an address outside the ranges that it had declared.
+    OutOfRange,
+}
+
+impl FailureReason {
+    /// The reason of a result, if it is one of these.
+    #[must_use]
+    pub fn of(result: &ExecutionResult) -> Option<Self> {
+        match result {
+            ExecutionResult::Halt { reason, .. } if ranges::out_of_range_text(reason).is_some() => {
+                Some(Self::OutOfRange)
+            }
+            _ => None,
+        }
+    }
+
+    /// Name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OutOfRange => ranges::OUT_OF_RANGE,
+        }
+    }
+
+    /// Number in stored receipts: 1 to 127, so that its RLP is one byte.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::OutOfRange => 1,
+        }
+    }
+
+    /// The reason of that number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::OutOfRange),
+            _ => None,
+        }
+    }
+}
+
 /// Receipt of one transaction, Byzantium or later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -22,6 +70,8 @@ pub struct Receipt {
     pub success: bool,
     pub cumulative_gas_used: u64,
     pub logs: Vec<Log>,
+    /// In no hash: it stands in stored receipts only.
+    pub reason: Option<FailureReason>,
 }
 
 impl Receipt {
@@ -32,17 +82,24 @@ impl Receipt {
             + self.logs.length()
     }
 
-    /// `[type, status, cumulative_gas_used, logs]`.
+    fn stored_payload(&self) -> usize {
+        self.tx_type.length() + self.body_length(None) + usize::from(self.reason.is_some())
+    }
+
+    /// `[type, status, cumulative_gas_used, logs]`, with the reason's number behind if there is one.
     fn encode_stored(&self, out: &mut Vec<u8>) {
-        RlpHeader { list: true, payload_length: self.tx_type.length() + self.body_length(None) }.encode(out);
+        RlpHeader { list: true, payload_length: self.stored_payload() }.encode(out);
         self.tx_type.encode(out);
         self.success.encode(out);
         self.cumulative_gas_used.encode(out);
         self.logs.encode(out);
+        if let Some(reason) = self.reason {
+            reason.number().encode(out);
+        }
     }
 
     fn stored_length(&self) -> usize {
-        let payload = self.tx_type.length() + self.body_length(None);
+        let payload = self.stored_payload();
         payload + alloy_rlp::length_of_length(payload)
     }
 

@@ -6,11 +6,10 @@ use std::ops::Range;
 use alloy_consensus::Typed2718;
 use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, Bytes};
-use revm::context::TxEnv;
 use revm::context::result::{ExecutionResult, InvalidTransaction};
 
 use super::commit::{self, Ahead};
-use super::receipts::Receipt;
+use super::receipts::{FailureReason, Receipt};
 use super::schedule::Runs;
 use super::state::{JobState, Mark};
 use crate::error::InputError;
@@ -52,7 +51,7 @@ pub struct Plan {
     pub fork: Fork,
     pub batch: TxBatch,
     /// One per entry of the batch; `None` where the entry is refused.
-    pub txs: Vec<Option<TxEnv>>,
+    pub txs: Vec<Option<evm::Tx>>,
     pub before: Vec<SystemCall>,
     pub after: Vec<SystemCall>,
     pub building: bool,
@@ -307,6 +306,7 @@ fn run_tx(
                 tx_type: decoded.tx.ty(),
                 success: result.is_success(),
                 cumulative_gas_used: done.gas_used,
+                reason: FailureReason::of(&result),
                 logs: result.into_logs(),
             });
             done.included.push(index);

@@ -8,6 +8,7 @@ use pyo3::types::{PyBytes, PyInt, PyList};
 
 use super::base::{heavy_checked, light_checked};
 use super::spec::PySpec;
+use crate::tx::schemes::{self, SchemePrice};
 use crate::tx::{self, SignRequest, TxBatch, TxError, TxRules};
 
 /// A 256-bit number as Python's int.
@@ -170,11 +171,68 @@ fn address_of_secret_keys<'py>(py: Python<'py>, secret_keys: &[u8]) -> PyResult<
     Ok(PyBytes::new(py, &heavy_checked(py, || tx::address_of_secret_keys(secret_keys))?))
 }
 
+/// (name, gas beside 21,000 at the default prices) of every scheme that is built in, by identifier.
+#[pyfunction]
+fn signature_schemes() -> Vec<(&'static str, u64)> {
+    schemes::all().iter().map(|scheme| (scheme.name(), SchemePrice::of(*scheme).gas(*scheme))).collect()
+}
+
+#[pyfunction]
+fn scheme_public_key<'py>(py: Python<'py>, scheme: &str, secret_key: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &heavy_checked(py, || tx::sign::scheme_public_key(scheme, secret_key))?))
+}
+
+#[pyfunction]
+fn scheme_address<'py>(py: Python<'py>, scheme: &str, public_key: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let address = light_checked(py, || tx::sign::scheme_address(scheme, public_key))?;
+    Ok(PyBytes::new(py, address.as_slice()))
+}
+
+#[pyfunction]
+#[pyo3(signature = (
+    *, scheme, secret_key, chain_id, nonce, to, value_wei, data, gas_limit, max_fee_per_gas, max_priority_fee_per_gas,
+    address_ranges
+))]
+#[allow(clippy::too_many_arguments, reason = "the border's keyword arguments")]
+fn sign_account_transaction<'py>(
+    py: Python<'py>,
+    scheme: &str,
+    secret_key: &[u8],
+    chain_id: u64,
+    nonce: u64,
+    to: &[u8],
+    value_wei: &[u8],
+    data: &[u8],
+    gas_limit: u64,
+    max_fee_per_gas: u128,
+    max_priority_fee_per_gas: u128,
+    address_ranges: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let request = tx::sign::EnvelopeRequest {
+        scheme,
+        secret_key,
+        chain_id,
+        nonce,
+        to,
+        value_wei,
+        data,
+        gas_limit,
+        max_fee_per_gas,
+        max_priority_fee_per_gas,
+        address_ranges,
+    };
+    Ok(PyBytes::new(py, &heavy_checked(py, || tx::sign::sign_envelope(&request))?))
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyTxError>()?;
     module.add_class::<PyTxBatch>()?;
     module.add_function(wrap_pyfunction!(decode_transactions, module)?)?;
     module.add_function(wrap_pyfunction!(attach_senders, module)?)?;
     module.add_function(wrap_pyfunction!(sign_transactions, module)?)?;
+    module.add_function(wrap_pyfunction!(signature_schemes, module)?)?;
+    module.add_function(wrap_pyfunction!(scheme_public_key, module)?)?;
+    module.add_function(wrap_pyfunction!(scheme_address, module)?)?;
+    module.add_function(wrap_pyfunction!(sign_account_transaction, module)?)?;
     module.add_function(wrap_pyfunction!(address_of_secret_keys, module)?)
 }

@@ -5,6 +5,7 @@ mod genesis;
 pub mod json;
 #[cfg(test)]
 mod tests;
+mod vm;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 pub use fork::{FORKS, Fork};
 pub(crate) use genesis::parse_account;
 pub use genesis::{Alloc, Genesis};
+pub use vm::VmRules;
 
 use crate::error::{InputError, InputResult};
 use crate::header::Header;
@@ -91,6 +93,7 @@ struct Rules {
     max_code_size: usize,
     hansa: bool,
     deposit_contract: Option<Address>,
+    vm: VmRules,
     genesis: Genesis,
 }
 
@@ -114,12 +117,16 @@ impl Spec {
             Some(value) => Some(json::object("config.hansa", value)?),
             None => None,
         };
+        let vm = VmRules::parse(hansa)?;
+        let genesis = Genesis::parse(root)?;
+        let zero_base_fee = zero_base_fee(config, hansa)?;
+        vm.check_ether(&genesis, zero_base_fee)?;
         Ok(Self(Arc::new(Rules {
             chain_id,
             by_number: forks_by_number(config)?,
             by_time: forks_by_time(config)?,
             blobs: blob_schedule(config)?,
-            zero_base_fee: zero_base_fee(config, hansa)?,
+            zero_base_fee,
             max_code_size: max_code_size(config)?,
             hansa: hansa.is_some(),
             deposit_contract: match json::member(config, "depositContractAddress") {
@@ -127,7 +134,8 @@ impl Spec {
                 Some(other) => return Err(InputError::new("config.depositContractAddress", "an address", other)),
                 None => None,
             },
-            genesis: Genesis::parse(root)?,
+            vm,
+            genesis,
         })))
     }
 
@@ -155,6 +163,7 @@ impl Spec {
             max_code_size: MAX_CODE_SIZE,
             hansa: false,
             deposit_contract: Some(MAINNET_DEPOSIT_CONTRACT),
+            vm: VmRules::default(),
             genesis: Genesis::default(),
         }))
     }
@@ -180,6 +189,12 @@ impl Spec {
     #[must_use]
     pub fn max_code_size(&self) -> usize {
         self.0.max_code_size
+    }
+
+    /// What the chain adds to Ethereum's execution.
+    #[must_use]
+    pub fn vm(&self) -> &VmRules {
+        &self.0.vm
     }
 
     /// Contract whose logs are deposits (EIP-6110).
@@ -212,10 +227,12 @@ impl Spec {
         self.fork(number, timestamp).spec_id()
     }
 
-    /// Most gas that one transaction may ask for in that block (EIP-7825), or None without a cap.
+    /// Most gas that one transaction may ask for in that block, or None without a cap: the chain's own limit if it sets
+    /// one, or that of EIP-7825.
     #[must_use]
     pub fn tx_gas_limit_cap(&self, number: u64, timestamp: u64) -> Option<u64> {
-        (self.fork(number, timestamp) >= Fork::Osaka).then_some(TX_GAS_LIMIT_CAP)
+        let osaka = (self.fork(number, timestamp) >= Fork::Osaka).then_some(TX_GAS_LIMIT_CAP);
+        self.0.vm.tx_gas_limit.or(osaka)
     }
 
     /// Blob limits at that time; None before Cancun.

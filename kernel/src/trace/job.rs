@@ -18,7 +18,7 @@ use super::recorder::Recorder;
 use super::render::{Rendering, error_text};
 use crate::error::{InputError, InputResult};
 use crate::evm::system::{self, SystemCall};
-use crate::evm::{self, CancelFlag, Outcome, Purpose};
+use crate::evm::{self, CancelFlag, Outcome, Purpose, Tx};
 use crate::exec::block_job::STEP_WORK;
 use crate::exec::cache::CacheView;
 use crate::exec::call_job::CALL_ROUNDS_MAX;
@@ -117,7 +117,7 @@ pub struct TraceJob {
     overrides: StateOverrides,
     overridden: bool,
     before: Vec<SystemCall>,
-    txs: Vec<TxEnv>,
+    txs: Vec<Tx>,
     state: JobState,
     exchange: Exchange,
     prefetched: bool,
@@ -392,8 +392,9 @@ impl TraceJob {
         tracer: &Tracer,
         env: &BlockEnv,
         purpose: Purpose,
-        tx: TxEnv,
+        tx: impl Into<Tx>,
     ) -> Result<Option<(ExecutionResult, Recorder, EvmState)>, TraceError> {
+        let tx = tx.into();
         let bytes_max = self.request.output_bytes_max.saturating_sub(self.output_bytes);
         let mut recorder = Recorder::new(tracer, bytes_max);
         if recorder.touched.is_some() {

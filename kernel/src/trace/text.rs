@@ -4,6 +4,8 @@ use alloy_primitives::Address;
 use revm::bytecode::opcode::OpCode;
 use revm::interpreter::InstructionResult;
 
+use crate::evm::ranges;
+
 /// geth's text of what ended a frame; `None` where it succeeded. `last` is the frame's last opcode with the length of
 /// the stack before it.
 #[must_use]
@@ -28,6 +30,8 @@ pub fn geth(result: InstructionResult, last: Option<(u8, usize)>) -> Option<Stri
                 None => format!("invalid opcode: opcode {opcode:#x} not defined"),
             });
         }
+        // The other opcodes that end so are Amsterdam's, with immediates.
+        ranges::FRAME_RESULT if !matches!(last, Some((0xe6..=0xe8, _))) => ranges::OUT_OF_RANGE,
         R::InvalidJump => "invalid jump destination",
         R::StackUnderflow => {
             let (have, want) = last.map_or((0, 0), |(opcode, stack)| {
@@ -140,6 +144,14 @@ fn panic_text(code: usize) -> String {
 mod tests {
     use super::*;
     use alloy_primitives::hex;
+
+    #[test]
+    fn a_frame_that_left_its_ranges_says_so() {
+        let text = |last| geth(ranges::FRAME_RESULT, last);
+        assert_eq!(text(Some((0x31, 1))).as_deref(), Some("OUT_OF_RANGE"));
+        assert_eq!(text(None).as_deref(), Some("OUT_OF_RANGE"));
+        assert_ne!(text(Some((0xe6, 1))).as_deref(), Some("OUT_OF_RANGE"), "Amsterdam's DUPN");
+    }
 
     #[test]
     fn reasons_of_reverts_are_unpacked_and_hostile_ones_are_not() {

@@ -31,7 +31,7 @@ pub use job::{Stats, TrieAsk, TrieJob, TrieOutcome, TrieStep};
 pub use known::Known;
 pub use multiproof::MultiproofJob;
 pub use node_set::{NODE_BYTES_MIN, NodeSet};
-pub use proof::{ProofJob, ProofOutcome, ProofStep, verify_proof};
+pub use proof::{ProofJob, ProofOutcome, ProofStep, proven_value, verify_proof};
 
 use crate::error::InputError;
 

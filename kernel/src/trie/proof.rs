@@ -185,8 +185,15 @@ fn guess(reader: &Reader, path: Nibbles, key: Nibbles, depth: usize, asked: &mut
 /// `None`, that it holds nothing. Keys are at most 32 bytes, as they stand in the trie (hashed where the trie hashes).
 #[must_use]
 pub fn verify_proof(root: B256, key: &[u8], value: Option<&[u8]>, nodes: &[&[u8]]) -> bool {
+    proven_value(root, key, nodes).is_some_and(|found| found.as_deref() == value)
+}
+
+/// What `nodes` prove that `key` holds, with `Some(None)` for nothing; `None` when they prove neither. As
+/// [`verify_proof`].
+#[must_use]
+pub fn proven_value(root: B256, key: &[u8], nodes: &[&[u8]]) -> Option<Option<Vec<u8>>> {
     if key.len() * 2 > PATH_NIBBLES_MAX {
-        return false;
+        return None;
     }
     let key = Nibbles::unpack(key);
     let mut nodes = nodes.iter();
@@ -195,18 +202,12 @@ pub fn verify_proof(root: B256, key: &[u8], value: Option<&[u8]>, nodes: &[&[u8]
     loop {
         node = match node {
             Node::Blind(hash) => {
-                let revealed = nodes
-                    .next()
-                    .filter(|rlp| keccak256(rlp) == hash)
-                    .and_then(|rlp| Node::decode(rlp, path.len(), RlpNode::word_rlp(&hash)));
-                match revealed {
-                    Some(revealed) => revealed,
-                    None => return false,
-                }
+                let rlp = nodes.next().filter(|rlp| keccak256(rlp) == hash)?;
+                Node::decode(rlp, path.len(), RlpNode::word_rlp(&hash))?
             }
             other => match descend(other, &mut path, &key) {
                 Descent::Below(child) => child,
-                Descent::Value(found) => return nodes.next().is_none() && found.as_deref() == value,
+                Descent::Value(found) => return nodes.next().is_none().then_some(found),
             },
         };
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::{Transaction, TxEnvelope};
+use alloy_consensus::Transaction;
 use alloy_primitives::{Address, B256, Bytes, U256};
 
+use super::envelope::Envelope;
 use super::error::TxError;
 use crate::error::{InputError, InputResult};
 use crate::pack;
@@ -12,12 +13,14 @@ use crate::pack;
 /// A transaction that passed every check that needs no state.
 #[derive(Debug, Clone)]
 pub struct Decoded {
-    pub tx: TxEnvelope,
+    pub tx: Envelope,
     pub sender: Address,
     /// Keccak of `raw`.
     pub hash: B256,
     /// EIP-2718 bytes, a copy of their own: a long-lived transaction never keeps its whole batch in memory.
     pub raw: Bytes,
+    /// Gas beside Ethereum's intrinsic gas: the account's signature and the declared ranges, at the chain's prices.
+    pub extra_gas: u64,
 }
 
 impl Decoded {

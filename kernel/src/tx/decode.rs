@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::transaction::{RlpEcdsaDecodableTx, RlpEcdsaEncodableTx};
-use alloy_consensus::{Signed, TxEip1559, TxEip2930, TxEip4844, TxEip4844Variant, TxEip7702, TxEnvelope, TxLegacy};
-use alloy_primitives::{Address, B256, Bytes, Signature, U256, keccak256};
+use alloy_consensus::Transaction;
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
 use rayon::prelude::*;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
 use secp256k1::{Message, SECP256K1};
 
 use super::batch::{Decoded, Entry, Refused, TxBatch};
+use super::envelope::{Envelope, SignedAccountTx};
 use super::error::{TxCode, TxError};
-use super::rules::{RAW_BYTES_MAX, TxRules, invalid_signature, type_not_supported};
+use super::rules::{RAW_BYTES_MAX, TxRules, invalid_signature};
+use super::schemes::{self, Claim, SCHEMES};
 use super::sign::address_of_public_key;
 use crate::error::{InputError, InputResult};
 use crate::{pack, threads};
@@ -31,9 +32,8 @@ const CHUNK: usize = 32;
 /// Only when the list itself is malformed or has more than [`BATCH_COUNT_MAX`] items.
 pub fn decode_transactions(packed: &[u8], rules: &TxRules) -> InputResult<TxBatch> {
     let raws = read_batch(packed)?;
-    let decode = |raw: &&[u8]| entry(raw, rules, None);
     let entries: Vec<Entry> =
-        threads::install(|| raws.par_chunks(CHUNK).flat_map_iter(|chunk| chunk.iter().map(decode)).collect());
+        threads::install(|| raws.par_chunks(CHUNK).flat_map_iter(|chunk| decode_chunk(chunk, rules)).collect());
     Ok(entries.into())
 }
 
@@ -61,11 +61,66 @@ pub fn attach_senders(packed: &[u8], senders: &[u8], rules: &TxRules) -> InputRe
     Ok(entries.into())
 }
 
+/// Decode some transactions; account signatures of one scheme are verified together.
+fn decode_chunk(raws: &[&[u8]], rules: &TxRules) -> Vec<Entry> {
+    let mut entries: Vec<Result<Decoded, TxError>> = raws.iter().map(|raw| unverified(raw, rules, None)).collect();
+    for id in 0..SCHEMES {
+        verify_scheme(id, &mut entries);
+    }
+    raws.iter().zip(entries).map(|(raw, decoded)| entry_of(raw, decoded)).collect()
+}
+
+/// Refuse transactions of one scheme whose signature does not hold.
+fn verify_scheme(id: u8, entries: &mut [Result<Decoded, TxError>]) {
+    let Some(scheme) = schemes::by_id(id) else { return };
+    let mut places = Vec::new();
+    let mut hashes = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if let Ok(Decoded { tx: Envelope::Account(account), .. }) = entry
+            && account.tx.scheme == id
+        {
+            places.push((place, account));
+            hashes.push(account.tx.signing_hash());
+        }
+    }
+    let claims: Vec<Claim<'_>> = places
+        .iter()
+        .zip(&hashes)
+        .map(|((_, account), hash)| Claim {
+            key: &account.tx.public_key,
+            message: &hash.0,
+            signature: &account.signature,
+        })
+        .collect();
+    if claims.is_empty() {
+        return;
+    }
+    let verdicts = scheme.verify_batch(&claims);
+    let bad: Vec<usize> =
+        places.iter().zip(verdicts).filter(|(_, holds)| !holds).map(|((place, _), _)| *place).collect();
+    for place in bad {
+        entries[place] = Err(invalid_account_signature());
+    }
+}
+
 /// One raw transaction; `sender` if it is already known.
 ///
 /// # Errors
 /// The first rule that the transaction breaks.
 pub fn decode_one(raw: &[u8], rules: &TxRules, sender: Option<Address>) -> Result<Decoded, TxError> {
+    let mut decoded = [unverified(raw, rules, sender)];
+    if sender.is_none()
+        && let [Ok(Decoded { tx: Envelope::Account(account), .. })] = &decoded
+    {
+        let id = account.tx.scheme;
+        verify_scheme(id, &mut decoded);
+    }
+    let [decoded] = decoded;
+    decoded
+}
+
+/// As [`decode_one`], but whether an account signature other than secp256k1's holds is left open.
+fn unverified(raw: &[u8], rules: &TxRules, sender: Option<Address>) -> Result<Decoded, TxError> {
     // Before anything that costs more than reading the length.
     if rules.bounded && raw.len() > RAW_BYTES_MAX {
         let size = raw.len();
@@ -77,16 +132,80 @@ pub fn decode_one(raw: &[u8], rules: &TxRules, sender: Option<Address>) -> Resul
         ));
     }
     let hash = keccak256(raw);
-    let tx = envelope(raw, hash)?;
+    let tx = Envelope::decode(raw, hash)?;
     rules.check(&tx)?;
-    let signature = tx.signature();
-    rules.check_signature(signature)?;
-    let sender = match sender {
-        Some(sender) => sender,
-        None => recover_signer(tx.signature_hash(), signature)
-            .ok_or_else(|| TxError::new(TxCode::Sender, "invalid sender: the signature recovers to no key"))?,
+    let sender = match &tx {
+        Envelope::Ethereum(tx) => {
+            rules.check_signature(tx.signature())?;
+            match sender {
+                Some(sender) => sender,
+                None => recover(tx.signature_hash(), tx.signature())?,
+            }
+        }
+        Envelope::Account(account) => account_sender(account, rules, sender)?,
     };
-    Ok(Decoded { tx, sender, hash, raw: Bytes::copy_from_slice(raw) })
+    check_ranges(&tx, sender)?;
+    let extra_gas = rules.extra_gas(&tx);
+    Ok(Decoded { tx, sender, hash, raw: Bytes::copy_from_slice(raw), extra_gas })
+}
+
+/// Who sends an envelope, by what stands in it.
+fn account_sender(account: &SignedAccountTx, rules: &TxRules, sender: Option<Address>) -> Result<Address, TxError> {
+    let (key, signature) = (&account.tx.public_key, &account.signature);
+    let Some(scheme) = schemes::by_id(account.tx.scheme) else {
+        // secp256k1: the rules have refused everything else.
+        let signature = secp256k1_signature(signature).filter(|_| key.is_empty()).ok_or_else(invalid_signature)?;
+        rules.check_signature(&signature)?;
+        return sender.map_or_else(|| recover(account.tx.signing_hash(), &signature), Ok);
+    };
+    let shaped = key.len() == scheme.key_bytes() && signature.len() == scheme.signature_bytes();
+    if !shaped || !scheme.is_canonical(signature) {
+        return Err(invalid_account_signature());
+    }
+    let address = scheme.address(key);
+    match sender {
+        Some(sender) if sender != address => {
+            Err(TxError::new(TxCode::Sender, format!("invalid sender: the key is that of {address}")))
+        }
+        _ => Ok(address),
+    }
+}
+
+/// What is known to be touched before anything runs lies in the declared ranges.
+fn check_ranges(tx: &Envelope, sender: Address) -> Result<(), TxError> {
+    let Some(account) = tx.as_account() else { return Ok(()) };
+    let target = match tx.kind() {
+        TxKind::Call(to) => to,
+        TxKind::Create => sender.create(tx.nonce()),
+    };
+    let listed = tx.access_list().into_iter().flat_map(|list| list.iter()).map(|item| item.address);
+    match [sender, target].into_iter().chain(listed).find(|address| !account.tx.ranges.allow(address)) {
+        None => Ok(()),
+        Some(address) => {
+            let message = format!("address {address} lies outside the transaction's ranges");
+            Err(TxError::new(TxCode::AddressRanges, message))
+        }
+    }
+}
+
+fn recover(hash: B256, signature: &Signature) -> Result<Address, TxError> {
+    recover_signer(hash, signature)
+        .ok_or_else(|| TxError::new(TxCode::Sender, "invalid sender: the signature recovers to no key"))
+}
+
+/// r, s and y parity (0 or 1).
+fn secp256k1_signature(bytes: &[u8]) -> Option<Signature> {
+    let (rs, parity) = bytes.split_at_checked(64)?;
+    let parity = match parity {
+        [0] => false,
+        [1] => true,
+        _ => return None,
+    };
+    Some(Signature::from_bytes_and_parity(rs, parity))
+}
+
+fn invalid_account_signature() -> TxError {
+    TxError::new(TxCode::Signature, "invalid account signature")
 }
 
 /// Address whose key made `signature` over `hash`. Does not check for a low `s`.
@@ -110,45 +229,12 @@ fn read_batch(packed: &[u8]) -> InputResult<Vec<&[u8]>> {
 }
 
 fn entry(raw: &[u8], rules: &TxRules, sender: Option<Address>) -> Entry {
-    match decode_one(raw, rules, sender) {
+    entry_of(raw, decode_one(raw, rules, sender))
+}
+
+fn entry_of(raw: &[u8], decoded: Result<Decoded, TxError>) -> Entry {
+    match decoded {
         Ok(decoded) => Ok(Arc::new(decoded)),
         Err(error) => Err(Arc::new(Refused { raw: Bytes::copy_from_slice(raw), hash: keccak256(raw), error })),
-    }
-}
-
-/// The EIP-2718 form only: a list is a legacy transaction, anything else begins with its type.
-fn envelope(raw: &[u8], hash: B256) -> Result<TxEnvelope, TxError> {
-    Ok(match raw {
-        [] => return Err(TxError::new(TxCode::Malformed, "typed transaction too short")),
-        [0xc0..=0xff, ..] => TxEnvelope::Legacy(signed::<TxLegacy>(raw, hash)?),
-        [1, ..] => TxEnvelope::Eip2930(signed::<TxEip2930>(raw, hash)?),
-        [2, ..] => TxEnvelope::Eip1559(signed::<TxEip1559>(raw, hash)?),
-        [3, ..] => TxEnvelope::Eip4844(signed::<TxEip4844>(raw, hash)?.map(TxEip4844Variant::TxEip4844)),
-        [4, ..] => TxEnvelope::Eip7702(signed::<TxEip7702>(raw, hash)?),
-        [kind @ ..0x80, ..] => return Err(type_not_supported(*kind)),
-        [..] => return Err(TxError::new(TxCode::Malformed, "rlp: expected input list for a transaction")),
-    })
-}
-
-/// Decode all of `raw`. The decoder refuses every form that is not canonical, so `hash` is the transaction's.
-fn signed<T: RlpEcdsaDecodableTx + RlpEcdsaEncodableTx>(raw: &[u8], hash: B256) -> Result<Signed<T>, TxError> {
-    // A legacy transaction has no type byte.
-    let mut rest = if raw.first().is_some_and(|byte| *byte >= 0xc0) { raw } else { raw.get(1..).unwrap_or_default() };
-    match T::rlp_decode_with_signature(&mut rest) {
-        Ok((tx, signature)) if rest.is_empty() => Ok(Signed::new_unchecked(tx, signature, hash)),
-        Ok(_) => Err(TxError::new(TxCode::Malformed, format!("rlp: {} bytes after the transaction", rest.len()))),
-        // The only custom error of these decoders is a `v` that no rule allows.
-        Err(alloy_rlp::Error::Custom(_)) => Err(invalid_signature()),
-        Err(error) => Err(TxError::new(TxCode::Malformed, format!("rlp: {error}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_empty_transaction_is_malformed() {
-        assert_eq!(envelope(&[], B256::ZERO).expect_err("empty").code, TxCode::Malformed);
     }
 }

@@ -31,6 +31,12 @@ codes! {
     Signature => "invalid_signature",
     /// The signature is well formed but recovers to no key.
     Sender => "invalid_sender",
+    /// The chain does not take this signature scheme.
+    SchemeNotSupported => "signature_scheme_not_supported",
+    /// Address ranges that the chain does not take, or that leave out what the transaction touches anyway.
+    AddressRanges => "address_ranges",
+    /// The chain has no ether to send.
+    NoEther => "value_not_allowed",
     /// Nonce 2^64 - 1 (EIP-2681).
     NonceMax => "nonce_max",
     IntrinsicGas => "intrinsic_gas_too_low",

@@ -5,14 +5,19 @@
 
 mod batch;
 mod decode;
+mod envelope;
 mod error;
+mod ranges;
 mod rules;
-mod sign;
+pub mod schemes;
+pub mod sign;
 #[cfg(test)]
 mod tests;
 
 pub use batch::{Decoded, Entry, Refused, TxBatch};
 pub use decode::{BATCH_COUNT_MAX, attach_senders, decode_one, decode_transactions, recover_signer};
+pub use envelope::{ACCOUNT_TX_TYPE, AccountTx, Envelope, SignedAccountTx};
 pub use error::{TxCode, TxError};
+pub use ranges::{AddressRange, AddressRanges, RANGES_MAX};
 pub use rules::{ACCESS_LIST_ENTRIES_MAX, AUTHORIZATIONS_MAX, RAW_BYTES_MAX, TxRules};
 pub use sign::{SIGN_COUNT_MAX, SignRequest, address_of_public_key, address_of_secret_keys, sign_transactions};

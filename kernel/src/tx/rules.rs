@@ -1,9 +1,11 @@
 //! What a transaction must satisfy whatever the state is.
 
-use alloy_consensus::{Transaction, TxEnvelope, TxType};
+use alloy_consensus::{Transaction, TxType};
 use alloy_primitives::{Signature, U256, uint};
 
+use super::envelope::{ACCOUNT_TX_TYPE, Envelope, SignedAccountTx};
 use super::error::{TxCode, TxError};
+use super::schemes::{self, SECP256K1, SchemePrices};
 use crate::spec::{Fork, Spec};
 
 /// Longest raw transaction, in bytes: geth's pool bound, so that one transaction is no denial of service.
@@ -27,6 +29,8 @@ const ACCESS_LIST_ADDRESS_GAS: u64 = 2_400; // EIP-2930
 const ACCESS_LIST_KEY_GAS: u64 = 1_900; // EIP-2930
 const INITCODE_WORD_GAS: u64 = 2; // EIP-3860
 const AUTHORIZATION_GAS: u64 = 25_000; // EIP-7702
+/// A declared range: its 40 bytes as calldata.
+const RANGE_GAS: u64 = 40 * DATA_NONZERO_GAS;
 const FLOOR_TOKEN_GAS: u64 = 10; // EIP-7623
 const TOKENS_PER_NONZERO_BYTE: u64 = 4; // EIP-7623
 
@@ -53,6 +57,12 @@ pub struct TxRules {
     pub gas_limit_cap: Option<u64>,
     /// Whether [`RAW_BYTES_MAX`], [`ACCESS_LIST_ENTRIES_MAX`] and [`AUTHORIZATIONS_MAX`] hold.
     pub bounded: bool,
+    /// Account signatures that the chain takes, with their prices.
+    pub schemes: SchemePrices,
+    /// Transactions may declare ranges of addresses.
+    pub address_ranges: bool,
+    /// There is no ether: no transaction sends any.
+    pub no_ether: bool,
 }
 
 impl TxRules {
@@ -73,6 +83,9 @@ impl TxRules {
             max_initcode_size: spec.max_code_size().saturating_mul(2),
             gas_limit_cap: spec.tx_gas_limit_cap(number, timestamp),
             bounded: true,
+            schemes: spec.vm().schemes,
+            address_ranges: spec.vm().address_ranges,
+            no_ether: spec.vm().no_ether,
         }
     }
 
@@ -86,8 +99,11 @@ impl TxRules {
     ///
     /// # Errors
     /// The first rule that the transaction breaks.
-    pub fn check(&self, tx: &TxEnvelope) -> Result<(), TxError> {
-        self.check_type(tx.tx_type())?;
+    pub fn check(&self, tx: &Envelope) -> Result<(), TxError> {
+        match tx {
+            Envelope::Ethereum(tx) => self.check_type(tx.tx_type())?,
+            Envelope::Account(tx) => self.check_account(tx)?,
+        }
         self.check_chain_id(tx.chain_id())?;
         if tx.nonce() == u64::MAX {
             return Err(TxError::new(TxCode::NonceMax, format!("nonce has max value: nonce: {}", u64::MAX)));
@@ -98,6 +114,10 @@ impl TxRules {
         check_authorizations(tx)?;
         if self.bounded {
             check_bounds(tx)?;
+        }
+        if self.no_ether && !tx.value().is_zero() {
+            let message = "value not allowed: this chain has no ether";
+            return Err(TxError::with(TxCode::NoEther, message, U256::ZERO, tx.value()));
         }
         if self.shanghai && tx.is_create() && tx.input().len() > self.max_initcode_size {
             let (size, limit) = (tx.input().len(), self.max_initcode_size);
@@ -122,6 +142,27 @@ impl TxRules {
         if allowed { Ok(()) } else { Err(type_not_supported(kind.into())) }
     }
 
+    /// What the chain allows an envelope to carry.
+    fn check_account(&self, account: &SignedAccountTx) -> Result<(), TxError> {
+        if !self.london || (self.schemes.is_empty() && !self.address_ranges) {
+            return Err(type_not_supported(ACCOUNT_TX_TYPE));
+        }
+        let tx = &account.tx;
+        if tx.scheme != SECP256K1 && (self.schemes.get(tx.scheme).is_none() || schemes::by_id(tx.scheme).is_none()) {
+            let name = schemes::name_of(tx.scheme);
+            return Err(TxError::with(
+                TxCode::SchemeNotSupported,
+                format!("signature scheme not supported: scheme {} ({name})", tx.scheme),
+                None,
+                U256::from(tx.scheme),
+            ));
+        }
+        if !tx.ranges.is_empty() && !self.address_ranges {
+            return Err(TxError::new(TxCode::AddressRanges, "address ranges are not supported by this chain"));
+        }
+        Ok(())
+    }
+
     fn check_chain_id(&self, chain_id: Option<u64>) -> Result<(), TxError> {
         match chain_id {
             None => Ok(()),
@@ -136,7 +177,7 @@ impl TxRules {
         }
     }
 
-    fn check_gas(&self, tx: &TxEnvelope) -> Result<(), TxError> {
+    fn check_gas(&self, tx: &Envelope) -> Result<(), TxError> {
         let limit = tx.gas_limit();
         if let Some(cap) = self.gas_limit_cap
             && limit > cap
@@ -170,7 +211,7 @@ impl TxRules {
 
     /// (intrinsic gas, EIP-7623 floor or 0): the yellow paper's g0 with EIPs 2, 2028, 2930, 3860, 7702 and 7623.
     #[must_use]
-    pub fn intrinsic_gas(&self, tx: &TxEnvelope) -> (u64, u64) {
+    pub fn intrinsic_gas(&self, tx: &Envelope) -> (u64, u64) {
         // Every count is bounded by the raw size, so these sums stay far below 2^64.
         let zeros: u64 = tx.input().iter().map(|byte| u64::from(*byte == 0)).sum();
         let nonzeros = tx.input().len() as u64 - zeros;
@@ -191,7 +232,20 @@ impl TxRules {
         gas += AUTHORIZATION_GAS * tx.authorization_list().map_or(0, <[_]>::len) as u64;
         let floor =
             if self.prague { TX_GAS + FLOOR_TOKEN_GAS * (zeros + nonzeros * TOKENS_PER_NONZERO_BYTE) } else { 0 };
-        (gas, floor)
+        // The floor prices calldata; what an envelope adds is paid on top of both.
+        let extra = self.extra_gas(tx);
+        (gas.saturating_add(extra), if self.prague { floor.saturating_add(extra) } else { 0 })
+    }
+
+    /// What an envelope costs beside Ethereum's intrinsic gas: verification of its signature, and its ranges.
+    #[must_use]
+    pub fn extra_gas(&self, tx: &Envelope) -> u64 {
+        let Some(account) = tx.as_account() else { return 0 };
+        let signature = match (schemes::by_id(account.tx.scheme), self.schemes.get(account.tx.scheme)) {
+            (Some(scheme), Some(price)) => price.gas(scheme),
+            _ => 0,
+        };
+        signature.saturating_add(RANGE_GAS * account.tx.ranges.as_slice().len() as u64)
     }
 
     /// Ranges of r and s (yellow paper, appendix F; EIP-2 for the lower half).
@@ -202,7 +256,7 @@ impl TxRules {
     }
 }
 
-fn check_bounds(tx: &TxEnvelope) -> Result<(), TxError> {
+fn check_bounds(tx: &Envelope) -> Result<(), TxError> {
     let entries = tx.access_list().map_or(0, |list| list.len() + list.storage_keys_count());
     if entries > ACCESS_LIST_ENTRIES_MAX {
         return Err(TxError::with(
@@ -224,7 +278,7 @@ fn check_bounds(tx: &TxEnvelope) -> Result<(), TxError> {
     Ok(())
 }
 
-fn check_authorizations(tx: &TxEnvelope) -> Result<(), TxError> {
+fn check_authorizations(tx: &Envelope) -> Result<(), TxError> {
     if tx.authorization_list().is_some_and(<[_]>::is_empty) {
         let message = "set code tx must have at least one authorization tuple";
         return Err(TxError::new(TxCode::AuthorizationListEmpty, message));

@@ -2,12 +2,16 @@
 
 use alloy_consensus::transaction::RlpEcdsaEncodableTx;
 use alloy_consensus::{SignableTransaction, TxEip1559};
+use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256};
 use rayon::prelude::*;
 use secp256k1::ecdsa::RecoveryId;
 use secp256k1::{Message, PublicKey, SECP256K1, SecretKey};
 
+use super::envelope::AccountTx;
+use super::ranges::{AddressRange, AddressRanges, RANGES_MAX};
 use super::rules::RAW_BYTES_MAX;
+use super::schemes::{self, AccountScheme};
 use crate::error::{InputError, InputResult};
 use crate::{pack, threads};
 
@@ -119,4 +123,110 @@ fn same_count<'a, T>(field: &str, items: &'a [T], count: usize) -> InputResult<&
     } else {
         Err(InputError::new(field, format!("{count} items, one per secret key"), items.len()))
     }
+}
+
+/// One transaction in the chain's envelope; see `envelope.rs`.
+#[derive(Debug, Clone, Copy)]
+pub struct EnvelopeRequest<'a> {
+    /// Name of the scheme; `secp256k1` for Ethereum's own.
+    pub scheme: &'a str,
+    /// 32 bytes.
+    pub secret_key: &'a [u8],
+    pub chain_id: u64,
+    pub nonce: u64,
+    /// 20 bytes, or empty to create a contract.
+    pub to: &'a [u8],
+    /// u256.
+    pub value_wei: &'a [u8],
+    pub data: &'a [u8],
+    pub gas_limit: u64,
+    pub max_fee_per_gas: u128,
+    pub max_priority_fee_per_gas: u128,
+    /// First and last address of each range, 40 bytes each; empty promises nothing.
+    pub address_ranges: &'a [u8],
+}
+
+/// The scheme of a name; `None` for secp256k1.
+fn scheme_named(name: &str) -> InputResult<Option<&'static dyn AccountScheme>> {
+    if name == schemes::name_of(schemes::SECP256K1) {
+        return Ok(None);
+    }
+    let unknown = || {
+        let known: Vec<&str> = schemes::all().iter().map(|scheme| scheme.name()).collect();
+        InputError::new("scheme", format!("secp256k1 or one of {}", known.join(", ")), name)
+    };
+    schemes::by_name(name).map(Some).ok_or_else(unknown)
+}
+
+/// Public key of a 32-byte secret; empty for secp256k1, whose key is recovered.
+///
+/// # Errors
+/// For an unknown scheme, or a secret that is no key of it.
+pub fn scheme_public_key(scheme: &str, secret_key: &[u8]) -> InputResult<Vec<u8>> {
+    let secret = pack::exact::<32>("secret_key", secret_key)?;
+    scheme_named(scheme)?.map_or(Ok(Vec::new()), |scheme| scheme.public_key(&secret))
+}
+
+/// Account of a public key.
+///
+/// # Errors
+/// For an unknown scheme, secp256k1 (see `address_of_secret_keys`), or a key of another length.
+pub fn scheme_address(scheme: &str, public_key: &[u8]) -> InputResult<Address> {
+    let found = scheme_named(scheme)?
+        .ok_or_else(|| InputError::new("scheme", "a scheme whose accounts follow from public keys", scheme))?;
+    if public_key.len() != found.key_bytes() {
+        let expected = format!("{} bytes", found.key_bytes());
+        return Err(InputError::new("public_key", expected, format!("{} bytes", public_key.len())));
+    }
+    Ok(found.address(public_key))
+}
+
+/// The signed envelope. Takes seconds for SLH-DSA.
+///
+/// # Errors
+/// As [`scheme_public_key`], and for fields of another length or ranges that do not ascend.
+pub fn sign_envelope(request: &EnvelopeRequest<'_>) -> InputResult<Vec<u8>> {
+    let secret = pack::exact::<32>("secret_key", request.secret_key)?;
+    let scheme = scheme_named(request.scheme)?;
+    let to = match request.to {
+        [] => TxKind::Create,
+        to => TxKind::Call(pack::exact::<20>("to", to)?.into()),
+    };
+    let ranges = pack::fixed::<40>("address_ranges", request.address_ranges)?
+        .iter()
+        .map(|range| AddressRange { first: Address::from_slice(&range[..20]), last: Address::from_slice(&range[20..]) })
+        .collect();
+    let ranges = AddressRanges::new(ranges).ok_or_else(|| {
+        InputError::new("address_ranges", format!("at most {RANGES_MAX}, ascending, without overlap"), "others")
+    })?;
+    let tx = AccountTx {
+        ethereum: TxEip1559 {
+            chain_id: request.chain_id,
+            nonce: request.nonce,
+            gas_limit: request.gas_limit,
+            max_fee_per_gas: request.max_fee_per_gas,
+            max_priority_fee_per_gas: request.max_priority_fee_per_gas,
+            to,
+            value: U256::from_be_bytes(pack::exact::<32>("value_wei", request.value_wei)?),
+            access_list: AccessList::default(),
+            input: Bytes::copy_from_slice(request.data),
+        },
+        ranges,
+        scheme: scheme.map_or(schemes::SECP256K1, AccountScheme::id),
+        public_key: scheme_public_key(request.scheme, request.secret_key)?.into(),
+    };
+    let hash = tx.signing_hash();
+    let signature = if let Some(scheme) = scheme {
+        scheme.sign(&secret, &hash.0)?
+    } else {
+        let key = SecretKey::from_byte_array(secret).map_err(|_| {
+            InputError::new("secret_key", "32 bytes, not zero and below the group order", "something else")
+        })?;
+        let signature = sign_hash(&key, hash.0);
+        let mut bytes = signature.r().to_be_bytes_vec();
+        bytes.extend(signature.s().to_be_bytes_vec());
+        bytes.push(signature.v().into());
+        bytes
+    };
+    Ok(tx.signed(signature))
 }

@@ -48,7 +48,7 @@ fn tx(wish: Wish) -> Arc<Decoded> {
     };
     let signature = Signature::new(U256::ONE, U256::ONE, false);
     let tx = TxEnvelope::Eip1559(Signed::new_unchecked(inner, signature, hash));
-    Arc::new(Decoded { tx, sender: sender(wish.sender), hash, raw: raw.into() })
+    Arc::new(Decoded { tx: tx.into(), sender: sender(wish.sender), hash, raw: raw.into(), extra_gas: 0 })
 }
 
 fn batch(wishes: &[Wish]) -> TxBatch {

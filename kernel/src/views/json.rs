@@ -33,6 +33,14 @@ impl<'a> Object<'a> {
     }
 
     /// A number without leading zeros.
+    /// Plain text of ours, which needs no escapes.
+    pub fn text(&mut self, name: &str, text: &str) {
+        let out = self.name(name);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    }
+
     pub fn quantity(&mut self, name: &str, number: impl Into<U256Like>) {
         quantity(self.name(name), number);
     }

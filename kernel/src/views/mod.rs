@@ -17,13 +17,13 @@ pub use logs::{Filter, log_terms, logs_json};
 pub use receipts::{raw_receipts, receipts_json};
 pub use transaction::{transaction_json, write_pending};
 
-use alloy_consensus::{Transaction, TxEnvelope};
-use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::{Address, B256};
+use alloy_consensus::Transaction;
+use alloy_primitives::{Address, keccak256};
 
 use crate::error::{InputError, InputResult};
 use crate::header::Header;
 use crate::pack;
+use crate::tx::Envelope;
 
 /// A block's header and what stands beside it, one entry per transaction.
 struct Block<'a> {
@@ -47,25 +47,20 @@ impl<'a> Block<'a> {
         self.senders.get(index).map_or(Address::ZERO, Address::from)
     }
 
-    fn transaction(&self, index: usize) -> InputResult<TxEnvelope> {
+    fn transaction(&self, index: usize) -> InputResult<Envelope> {
         let raw = self
             .transactions
             .get(index)
             .ok_or_else(|| InputError::new("index", format!("below {}", self.transactions.len()), index))?;
-        let bad = |got: String| InputError::new("transactions", format!("an EIP-2718 transaction at {index}"), got);
-        let mut rest = *raw;
-        let transaction = TxEnvelope::decode_2718(&mut rest).map_err(|error| bad(error.to_string()))?;
-        if rest.is_empty() { Ok(transaction) } else { Err(bad(format!("{} bytes more", rest.len()))) }
+        Envelope::decode(raw, keccak256(raw)).map_err(|error| {
+            InputError::new("transactions", format!("an EIP-2718 transaction at {index}"), error.message)
+        })
     }
 
     /// Wei per gas that the transaction paid.
-    fn gas_price(&self, transaction: &TxEnvelope) -> u128 {
+    fn gas_price(&self, transaction: &Envelope) -> u128 {
         transaction.effective_gas_price(self.header.inner.base_fee_per_gas)
     }
-}
-
-fn hash_of(transaction: &TxEnvelope) -> B256 {
-    *transaction.tx_hash()
 }
 
 fn same_count(field: &str, expected: usize, got: usize) -> InputResult<()> {

@@ -7,7 +7,7 @@ use alloy_primitives::B256;
 use super::json::{Object, array};
 use super::logs::{Place, write_log};
 use super::stored::{Outcome, Receipt, parse};
-use super::{Block, hash_of, same_count};
+use super::{Block, same_count};
 use crate::error::{InputError, InputResult};
 use crate::pack;
 
@@ -82,7 +82,7 @@ impl View<'_> {
             .cumulative_gas_used
             .checked_sub(self.gas_before)
             .ok_or_else(|| InputError::new("receipts", "cumulative gas that rises", receipt.cumulative_gas_used))?;
-        let hash: B256 = hash_of(&transaction);
+        let hash: B256 = transaction.hash();
         let sender = block.sender(self.index);
         let created = transaction.to().is_none().then(|| sender.create(transaction.nonce()));
         Object::write(out, |fields| {
@@ -106,6 +106,9 @@ impl View<'_> {
             match receipt.outcome {
                 Outcome::Status(status) => fields.quantity("status", u8::from(status)),
                 Outcome::Root(root) => fields.data("root", root),
+            }
+            if let Some(reason) = receipt.reason {
+                fields.text("failureReason", reason.name());
             }
             fields.data_or_null("to", transaction.to());
             fields.data("transactionHash", hash);

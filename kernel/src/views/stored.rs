@@ -1,9 +1,11 @@
-//! Stored receipts: RLP list of `[type, status, cumulative_gas_used, [[address, [topic...], data]...]]`.
+//! Stored receipts: RLP list of `[type, status, cumulative_gas_used, [[address, [topic...], data]...]]`, with a number
+//! behind where a reason of failure is kept.
 
 use alloy_primitives::{B256, Bloom};
 use alloy_rlp::{Decodable, Encodable, Header};
 
 use crate::error::{InputError, InputResult};
+use crate::exec::receipts::FailureReason;
 
 /// First word of a receipt: since Byzantium whether it succeeded, before that the state root after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Receipt<'a> {
     pub outcome: Outcome,
     pub cumulative_gas_used: u64,
     pub logs: Vec<Log<'a>>,
+    /// Why it failed, where that is kept.
+    pub reason: Option<FailureReason>,
     /// RLP of the list of logs.
     logs_rlp: &'a [u8],
 }
@@ -87,16 +91,19 @@ fn parse_receipt<'a>(rest: &mut &'a [u8]) -> alloy_rlp::Result<Receipt<'a>> {
         _ => Outcome::Root(B256::decode(&mut fields)?),
     };
     let cumulative_gas_used = u64::decode(&mut fields)?;
-    let logs_rlp = fields;
+    let from_logs = fields;
     let mut list = Header::decode_bytes(&mut fields, true)?;
-    if !fields.is_empty() {
-        return Err(alloy_rlp::Error::UnexpectedLength);
-    }
+    let logs_rlp = from_logs.get(..from_logs.len() - fields.len()).unwrap_or_default();
+    let reason = match fields {
+        [] => None,
+        [number] => Some(FailureReason::from_number(*number).ok_or(alloy_rlp::Error::Custom("an unknown reason"))?),
+        _ => return Err(alloy_rlp::Error::UnexpectedLength),
+    };
     let mut logs = Vec::new();
     while !list.is_empty() {
         logs.push(parse_log(&mut list)?);
     }
-    Ok(Receipt { tx_type, outcome, cumulative_gas_used, logs, logs_rlp })
+    Ok(Receipt { tx_type, outcome, cumulative_gas_used, logs, reason, logs_rlp })
 }
 
 fn parse_log<'a>(rest: &mut &'a [u8]) -> alloy_rlp::Result<Log<'a>> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use alloy_consensus::TxEnvelope;
-use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bloom, Bytes, U256, hex, keccak256};
 use alloy_rlp::Header as RlpHeader;
 use serde_json::{Value, json};

@@ -1,13 +1,13 @@
 //! Transaction objects of included transactions.
 
-use alloy_consensus::{Transaction, TxEnvelope, Typed2718};
+use alloy_consensus::{Transaction, Typed2718};
 use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{B256, Signature, U256};
 
+use super::Block;
 use super::json::{Object, data};
-use super::{Block, hash_of};
 use crate::error::InputResult;
-use crate::tx::Decoded;
+use crate::tx::{Decoded, Envelope, SignedAccountTx, schemes};
 
 /// The object of transaction `index` of a block.
 ///
@@ -28,7 +28,7 @@ pub fn write_transaction(out: &mut Vec<u8>, block: &Block<'_>, index: usize) -> 
         fields.quantity("blockNumber", header.number);
         fields.quantity("blockTimestamp", header.timestamp);
         fields.data("from", block.sender(index));
-        write_before_place(fields, &transaction, block.gas_price(&transaction), hash_of(&transaction));
+        write_before_place(fields, &transaction, block.gas_price(&transaction), transaction.hash());
         fields.quantity("transactionIndex", index);
         write_after_place(fields, &transaction);
     });
@@ -49,7 +49,7 @@ pub fn write_pending(out: &mut Vec<u8>, pending: &Decoded) {
     });
 }
 
-fn write_before_place(fields: &mut Object<'_>, transaction: &TxEnvelope, gas_price: u128, hash: B256) {
+fn write_before_place(fields: &mut Object<'_>, transaction: &Envelope, gas_price: u128, hash: B256) {
     fields.quantity("gas", transaction.gas_limit());
     fields.quantity("gasPrice", gas_price);
     if transaction.is_dynamic_fee() {
@@ -63,14 +63,14 @@ fn write_before_place(fields: &mut Object<'_>, transaction: &TxEnvelope, gas_pri
     fields.data_or_null("to", transaction.to());
 }
 
-fn write_after_place(fields: &mut Object<'_>, transaction: &TxEnvelope) {
+fn write_after_place(fields: &mut Object<'_>, transaction: &Envelope) {
     fields.quantity("value", transaction.value());
     fields.quantity("type", transaction.ty());
     write_lists(fields, transaction);
     write_signature(fields, transaction);
 }
 
-fn write_lists(fields: &mut Object<'_>, transaction: &TxEnvelope) {
+fn write_lists(fields: &mut Object<'_>, transaction: &Envelope) {
     if let Some(list) = transaction.access_list() {
         write_access_list(fields, list);
     }
@@ -101,8 +101,12 @@ fn write_access_list(fields: &mut Object<'_>, list: &AccessList) {
     });
 }
 
-fn write_signature(fields: &mut Object<'_>, transaction: &TxEnvelope) {
-    let signature = signature(transaction);
+fn write_signature(fields: &mut Object<'_>, transaction: &Envelope) {
+    let transaction = match transaction {
+        Envelope::Ethereum(transaction) => transaction,
+        Envelope::Account(account) => return write_account(fields, account),
+    };
+    let signature: &Signature = transaction.signature();
     let parity = u8::from(signature.v());
     let v = match (transaction.ty(), transaction.chain_id()) {
         (0, Some(chain_id)) => U256::from(35 + parity) + U256::from(chain_id) * U256::from(2),
@@ -117,6 +121,26 @@ fn write_signature(fields: &mut Object<'_>, transaction: &TxEnvelope) {
     }
 }
 
-fn signature(transaction: &TxEnvelope) -> &Signature {
-    transaction.signature()
+/// What the chain's envelope has of its own. Client libraries want v, r and s of every transaction: those of secp256k1,
+/// and zeros for schemes that have none.
+fn write_account(fields: &mut Object<'_>, account: &SignedAccountTx) {
+    fields.array("addressRanges", account.tx.ranges.as_slice(), |out, range| {
+        Object::write(out, |fields| {
+            fields.data("first", range.first);
+            fields.data("last", range.last);
+        });
+    });
+    fields.text("signatureScheme", schemes::name_of(account.tx.scheme));
+    fields.data("publicKey", &account.tx.public_key);
+    fields.data("accountSignature", &account.signature);
+    let ethereum = account.tx.scheme == schemes::SECP256K1;
+    let word = |at: usize| {
+        let word = if ethereum { account.signature.get(at..at + 32) } else { None };
+        word.map_or(U256::ZERO, U256::from_be_slice)
+    };
+    let parity = if ethereum { account.signature.get(64).copied().unwrap_or_default() } else { 0 };
+    fields.quantity("v", parity);
+    fields.quantity("r", word(0));
+    fields.quantity("s", word(32));
+    fields.quantity("yParity", parity);
 }

@@ -236,7 +236,7 @@ pub fn transaction(plan: &Plan, nonce: u64) -> Decoded {
         )),
     };
     let raw: Bytes = tx.encoded_2718().into();
-    Decoded { sender: actor(plan.sender), hash: keccak256(&raw), raw, tx }
+    Decoded { sender: actor(plan.sender), hash: keccak256(&raw), raw, tx: tx.into(), extra_gas: 0 }
 }
 
 /// Random choices of one run, from a seed.

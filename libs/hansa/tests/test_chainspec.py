@@ -189,6 +189,49 @@ def test_test_accounts_are_those_of_their_keys() -> None:
     assert hansa_kernel.address_of_secret_keys(b"".join(TEST_KEYS)) == b"".join(TEST_ADDRESSES)
 
 
+def test_precompiles_and_gas_limit_of_the_chain_are_read(changed: Changed) -> None:
+    precompile = {"address": "0x400", "name": "ed25519Verify", "gas": {"base": 5000}}
+    vm = {
+        "precompiles": [precompile],
+        "txGasLimit": 1_000_000,
+        "privilegedOpcodes": True,
+        "addressRanges": True,
+        "signatureSchemes": [{"name": "ed25519"}, {"name": "sm2", "gas": 1, "gasPerByte": 2}],
+    }
+    chain = parse_chain_spec(changed(lambda spec: spec["config"]["hansa"].update(vm=vm)))
+    assert chain.hansa
+
+
+@pytest.mark.parametrize(
+    ("vm", "where"),
+    [
+        ({"precompiles": [{"address": "0x400", "name": "md5"}]}, "config.hansa.vm.precompiles.0.name"),
+        ({"precompiles": [{"address": "0x01", "name": "sha3_256"}]}, "config.hansa.vm.precompiles.0.address"),
+        ({"precompiles": [{"address": "0x400"}]}, "config.hansa.vm.precompiles.0.name"),
+        ({"precompile": []}, "config.hansa.vm.precompile"),
+        ({"txGasLimit": 20_999}, "config.hansa.vm.txGasLimit"),
+        ({"signatureSchemes": [{"name": "rsa"}]}, "config.hansa.vm.signatureSchemes.0.name"),
+        ({"privilegedOpcodes": "yes"}, "config.hansa.vm.privilegedOpcodes"),
+    ],
+)
+def test_bad_rules_of_execution_are_refused_by_name(changed: Changed, vm: dict[str, Any], where: str) -> None:
+    with pytest.raises(ChainSpecInvalid) as refused:
+        parse_chain_spec(changed(lambda spec: spec["config"]["hansa"].update(vm=vm)))
+    assert refused.value.where == where
+
+
+def test_chain_without_ether_allocates_none(changed: Changed) -> None:
+    chain = parse_chain_spec(changed(lambda spec: spec["config"]["hansa"]["fees"].update(ether=False)))
+    assert chain.zero_base_fee
+
+    def rich(spec: dict[str, Any]) -> None:
+        spec["config"]["hansa"]["fees"].update(ether=False)
+        spec["alloc"]["0x" + "11" * 20] = {"balance": "0x1"}
+
+    with pytest.raises(ChainSpecInvalid, match="has no ether"):
+        parse_chain_spec(changed(rich))
+
+
 def test_archive_keeps_every_proof(changed: Changed) -> None:
     assert parse_chain_spec(changed(lambda d: hansa(d)["state"].update(proofWindow="archive"))).proof_window is None
 

@@ -140,6 +140,46 @@ def test_send_signs_what_the_node_says(hansa: Hansa, node: Node) -> None:
     assert Account.recover_transaction(raw).lower() == "0x" + TEST_ADDRESSES[0].hex()
 
 
+def test_account_of_another_scheme_is_made_and_sends(hansa: Hansa, node: Node, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("secret")
+    store = ["--keystore", str(tmp_path / "store"), "--password-file", str(password), "--light", "--json"]
+    status, out, _ = hansa("account", "new", "--scheme", "ed25519", *store)
+    assert status == 0
+    made = json.loads(out)
+    assert made["scheme"] == "ed25519"
+    node.answers |= {
+        "eth_chainId": "0x539",
+        "eth_getBlockByNumber": {"number": "0x1", "baseFeePerGas": "0x0"},
+        "eth_getTransactionCount": "0x5",
+        "eth_estimateGas": "0x5208",
+        "eth_sendRawTransaction": "0x" + "22" * 32,
+    }
+    signer = ["--keystore", made["file"], "--password-file", str(password)]
+    ranges = ["--range", "0x" + "33" * 20, "--range", f"{made['address']}-{made['address']}"]
+    status, _, err = hansa("send", "0x" + "33" * 20, *signer, *ranges, "--no-wait", "--rpc", node.url)
+    assert (status, err) == (0, "")
+    raw = bytes.fromhex(next(params[0] for method, params in node.asked if method == "eth_sendRawTransaction")[2:])
+    assert raw[0] == 0x48
+    assert bytes.fromhex(made["public_key"][2:]) in raw
+    gas = 21_000 + dict(hansa_kernel.signature_schemes())["ed25519"] + 2 * 640
+    assert gas.to_bytes(3, "big").lstrip(b"\0") in raw
+    status, _, err = hansa("send", "1", *signer, "--scheme", "sm2", "--rpc", node.url)
+    assert (status, "not of sm2" in err) == (2, True)
+
+
+def test_schemes_are_listed_and_unknown_ones_named(hansa: Hansa, tmp_path: Path) -> None:
+    _, out, _ = hansa("keys", "schemes", "--json")
+    assert "ml-dsa-65" in [entry["name"] for entry in json.loads(out)]
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("secret")
+    store = ["--keystore", str(tmp_path), "--password-file", str(password), "--light"]
+    status, _, err = hansa("account", "new", "--scheme", "rsa", *store)
+    assert (status, "ed25519" in err) == (2, True)
+
+
 def test_failed_transaction_is_a_failed_command(hansa: Hansa, node: Node) -> None:
     node.answers |= {
         "eth_chainId": "0x539",

@@ -11,7 +11,7 @@ use revm::context::result::ExecutionResult;
 use super::{SimulateError, SimulatedBlock, code};
 use crate::evm::system::{self, SystemCall};
 use crate::exec::overrides::BlockOverrides;
-use crate::exec::receipts::{self, Receipt};
+use crate::exec::receipts::{self, FailureReason, Receipt};
 use crate::header::{BlockEnv, Header};
 use crate::spec::{Fork, Spec};
 use crate::trace::args::CallArgs;
@@ -177,6 +177,7 @@ impl Building {
             tx_type: tx.tx_type,
             success,
             cumulative_gas_used: self.gas_used,
+            reason: FailureReason::of(result),
             logs: result.logs().to_vec(),
         });
         self.done.push(Simulated {

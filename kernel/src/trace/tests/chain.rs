@@ -8,7 +8,6 @@ use alloy_consensus::{Block, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::Decodable;
-use revm::context::TxEnv;
 
 use super::public::archive;
 use crate::conformance::answers::Answer;
@@ -141,7 +140,7 @@ fn answer(state: &mut JobState, full: &FullState, hashes: &BTreeMap<u64, B256>) 
     state.accept(&keys, values);
 }
 
-fn run(spec: &Spec, env: &BlockEnv, state: &mut JobState, tx: TxEnv) -> bool {
+fn run(spec: &Spec, env: &BlockEnv, state: &mut JobState, tx: evm::Tx) -> bool {
     let mut evm = evm::build(spec, env, state, Purpose::Block, None);
     match evm::run_exact(&mut evm, tx) {
         Outcome::Done(_, changes) => {

@@ -1,6 +1,5 @@
 //! Any bytes: no panic, and what is accepted is canonical.
 
-use alloy_eips::Encodable2718;
 use proptest::prelude::*;
 
 use super::*;
@@ -8,8 +7,8 @@ use super::*;
 fn look(raw: &[u8]) {
     for rules in [rules(Fork::Osaka), rules(Fork::Frontier), TxRules { bounded: false, ..rules(Fork::Prague) }] {
         if let Ok(decoded) = decode_one(raw, &rules, None) {
-            assert_eq!(decoded.tx.encoded_2718(), raw, "one transaction, one encoding");
-            assert_eq!(*decoded.tx.hash(), decoded.hash);
+            assert_eq!(decoded.tx.encoded(), raw, "one transaction, one encoding");
+            assert_eq!(decoded.tx.hash(), decoded.hash);
             assert!(!decoded.sender.is_zero());
         }
     }

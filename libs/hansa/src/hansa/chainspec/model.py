@@ -26,6 +26,15 @@ LEADER_TERM_MAX = 1 << 20
 VALIDATORS_MAX = 256
 """Members of one group: votes are all-to-all, and a bitmap of signers travels with every block."""
 
+SCHEMES_MAX = 16
+"""Account signature schemes of one chain: more than there are."""
+
+PRECOMPILES_MAX = 256
+"""Precompiles of one chain; the kernel's bound."""
+
+GAS_PRICE_MAX = 1 << 40
+"""Gas; beyond every block, and far from overflow. The kernel's bound."""
+
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000}
 
 
@@ -118,6 +127,9 @@ class FeesPart(_HansaPart):
     """What transactions pay."""
 
     zero_base_fee: bool = Field(False, description="The base fee is always 0: any gas price, also 0, is taken.")
+    ether: bool = Field(
+        True, description="false: nobody holds ether and no transaction sends any; needs zeroBaseFee, empty balances."
+    )
 
 
 class StatePart(_HansaPart):
@@ -125,6 +137,52 @@ class StatePart(_HansaPart):
 
     proof_window: ProofWindow = Field(
         1_024, description="Blocks back for which proofs can be made, or `archive` for all."
+    )
+
+
+class PrecompileGasPart(_HansaPart):
+    """Price of a precompile, gas; what is absent is as the registry has it."""
+
+    base: int | None = Field(None, ge=0, le=GAS_PRICE_MAX, description="Per call.")
+    per_word: int | None = Field(None, ge=0, le=GAS_PRICE_MAX, description="Per 32 bytes of input.")
+    per_item: int | None = Field(
+        None, ge=0, le=GAS_PRICE_MAX, description="Per item that it counts: keys of a certificate, words of output."
+    )
+
+
+class PrecompilePart(_HansaPart):
+    """A function of the kernel at an address."""
+
+    address: str | int = Field(description="0x400 to 0xfffff.")
+    name: str = Field(description="Name in the kernel's registry (docs/internals/precompiles.md).")
+    gas: PrecompileGasPart | None = None
+
+
+class SignatureSchemePart(_HansaPart):
+    """An account signature scheme that the chain takes beside secp256k1."""
+
+    name: str = Field(description="Name in the kernel's list (docs/internals/account-schemes.md).")
+    gas: int | None = Field(None, ge=0, le=GAS_PRICE_MAX, description="Gas of one verification.")
+    gas_per_byte: int | None = Field(None, ge=0, le=GAS_PRICE_MAX, description="Gas per byte of key and signature.")
+
+
+class VmPart(_HansaPart):
+    """What the chain adds to Ethereum's execution; nothing of it is on by itself."""
+
+    precompiles: tuple[PrecompilePart, ...] = Field(
+        (), max_length=PRECOMPILES_MAX, strict=False, description="The chain's own precompiles."
+    )
+    tx_gas_limit: int | None = Field(
+        None, ge=21_000, le=(1 << 64) - 1, description="Most gas of one transaction, in place of EIP-7825's."
+    )
+    privileged_opcodes: bool = Field(
+        False, description="0xed SSTORE_EXT, 0xee WITHDRAW and 0xef SET_CODE for the contract at 0x00…00fe."
+    )
+    address_ranges: bool = Field(
+        False, description="Transactions of type 0x48 may declare ranges of addresses that they stay in."
+    )
+    signature_schemes: tuple[SignatureSchemePart, ...] = Field(
+        (), max_length=SCHEMES_MAX, strict=False, description="Account signatures of transactions of type 0x48."
     )
 
 
@@ -150,6 +208,7 @@ class HansaPart(_HansaPart):
     consensus: ConsensusPart
     fees: FeesPart = FeesPart()
     state: StatePart = StatePart()
+    vm: VmPart = VmPart()
     beneficiary: Bytes20 | None = Field(  # type: ignore[valid-type]
         None, description="Account that gets all fees; without it, the account of each block's proposer."
     )
@@ -217,7 +276,11 @@ def chain_spec_schema() -> dict[str, Any]:
 
 
 def _hansa_keys(model: type[BaseModel]) -> Iterator[str]:
-    parts = (ConsensusPart, FeesPart, StatePart, ValidatorPart) if model is HansaPart else ()
+    parts = (
+        (ConsensusPart, FeesPart, StatePart, VmPart, PrecompilePart, SignatureSchemePart, ValidatorPart)
+        if model is HansaPart
+        else ()
+    )
     for name, field in model.model_fields.items():
         yield field.alias or name
     for part in parts:

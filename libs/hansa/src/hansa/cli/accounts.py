@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from hansa.cli import output
-from hansa.cli.output import AsJson, CommandFailed
+from hansa.cli.output import AsJson, CommandFailed, usage
 from hansa.cli.target import RpcUrl, client, shown_amount
 from hansa.jsonrpc import NodeUnreachable, RpcError
 
@@ -25,13 +25,14 @@ def new(
     keystore: Folder = DEFAULT,
     password_file: Annotated[Path | None, typer.Option(help="File with the password; else it is asked for.")] = None,
     light: Annotated[bool, typer.Option("--light", help="Cheap protection, for tests.")] = False,
+    scheme: Annotated[str, typer.Option(help="How it signs: secp256k1, or one of `hansa keys schemes`.")] = "secp256k1",
     reveal: Annotated[bool, typer.Option("--reveal", help="Also print the private key.")] = False,
     json: AsJson = False,
 ) -> None:
     """Make an account."""
     import hansa_kernel
 
-    from hansa.keys.keystore import SCRYPT_N, SCRYPT_N_LIGHT, encrypt_account
+    from hansa.keys.keystore import SCRYPT_N, SCRYPT_N_LIGHT, account_address, encrypt_account
     from hansa.keys.member import new_account_secret
     from hansa.keys.secret_files import read_secret, write_secret
 
@@ -42,12 +43,17 @@ def new(
     if not password:
         raise CommandFailed("an empty password protects nothing")
     secret = new_account_secret()
-    address = hansa_kernel.address_of_secret_keys(secret).hex()
+    try:
+        address = account_address(secret, scheme).hex()
+    except hansa_kernel.KernelInputError as error:
+        raise usage(f"--scheme {scheme}: {error.expected} was expected") from error
     keystore.mkdir(parents=True, exist_ok=True, mode=0o700)
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
     path = keystore / f"UTC--{stamp}--{address}"
-    write_secret(path, encrypt_account(secret, password, n=SCRYPT_N_LIGHT if light else SCRYPT_N))
+    write_secret(path, encrypt_account(secret, password, n=SCRYPT_N_LIGHT if light else SCRYPT_N, scheme=scheme))
     found: dict[str, str] = {"address": "0x" + address, "file": os.fspath(path)}
+    if scheme != "secp256k1":
+        found |= {"scheme": scheme, "public_key": "0x" + hansa_kernel.scheme_public_key(scheme, secret).hex()}
     if reveal:
         found["private_key"] = "0x" + secret.hex()
     if json:

@@ -1,4 +1,4 @@
-"""`keys new`, `keys show`: the keys of a member."""
+"""`keys new`, `keys show`: the keys of a member; `keys schemes`: how accounts may sign."""
 
 from pathlib import Path
 from typing import Annotated
@@ -56,3 +56,15 @@ def show(
         output.as_json(entry)
     else:
         output.pairs([(key, value.strip()) for key, value in entry.items()])
+
+
+@app.command()
+def schemes(json: AsJson = False) -> None:
+    """List the account signature schemes that a chain spec may turn on, with their default prices."""
+    import hansa_kernel
+
+    found = hansa_kernel.signature_schemes()
+    if json:
+        output.as_json([{"name": name, "gas": gas} for name, gas in found])
+    else:
+        output.table("", ("scheme", "gas beside 21,000"), [(name, str(gas)) for name, gas in found])

@@ -1,11 +1,16 @@
-"""Signs one EIP-1559 transaction, a creation too. Load generators sign batches in the kernel instead."""
+"""Signs one transaction, a creation too: EIP-1559, or the chain's envelope. Load generators sign batches in the kernel."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import coincurve
 import hansa_kernel
 
-from hansa.cli.output import CommandFailed
+from hansa.cli.output import CommandFailed, usage
+from hansa.cli.target import address
+
+RANGE_GAS: Final = 40 * 16
+"""Gas of one declared range: its bytes, as calldata (the kernel's price)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,46 @@ def sign(transaction: Transaction, secret_key: bytes) -> bytes:
     return b"\x02" + _list(
         [*fields, _integer(parity), _integer(int.from_bytes(r, "big")), _integer(int.from_bytes(s, "big"))]
     )
+
+
+def sign_envelope(transaction: Transaction, secret_key: bytes, scheme: str, ranges: bytes) -> bytes:
+    """Raw signed transaction of type 0x48. Raises `CommandFailed` for an unknown scheme, or a key that is none of it."""
+    try:
+        return hansa_kernel.sign_account_transaction(
+            scheme=scheme,
+            secret_key=secret_key,
+            chain_id=transaction.chain_id,
+            nonce=transaction.nonce,
+            to=transaction.to or b"",
+            value_wei=transaction.value.to_bytes(32, "big"),
+            data=transaction.data,
+            gas_limit=transaction.gas_limit,
+            max_fee_per_gas=transaction.max_fee_per_gas,
+            max_priority_fee_per_gas=transaction.max_priority_fee_per_gas,
+            address_ranges=ranges,
+        )
+    except hansa_kernel.KernelInputError as error:
+        raise CommandFailed(f"{error.field}: {error.expected} was expected, not {error.got}") from error
+
+
+def ranges_of(texts: list[str]) -> bytes:
+    """First and last address of each `FIRST-LAST` (or single address), 40 bytes each, ascending."""
+    ranges = []
+    for text in texts:
+        first, _, last = text.partition("-")
+        ends = [bytes.fromhex(address(end)[2:]) for end in (first, last or first)]
+        if ends[0] > ends[1]:
+            raise usage(f"the range {text} ends before it begins")
+        ranges.append(b"".join(ends))
+    return b"".join(sorted(ranges))
+
+
+def scheme_gas(scheme: str, ranges: bytes) -> int:
+    """Gas beside Ethereum's intrinsic gas, at the default prices: on a chain with other prices give --gas."""
+    prices = dict(hansa_kernel.signature_schemes())
+    if scheme != "secp256k1" and scheme not in prices:
+        raise usage(f"{scheme!r} is no signature scheme; there are secp256k1, {', '.join(prices)}")
+    return prices.get(scheme, 0) + RANGE_GAS * (len(ranges) // 40)
 
 
 def _integer(value: int) -> bytes:

@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from hansa.cli.output import CommandFailed, usage
 from hansa.jsonrpc import RpcClient
+
+if TYPE_CHECKING:
+    from hansa.keys.keystore import Opened
 
 DEFAULT_URL: Final = "http://127.0.0.1:8545"
 
@@ -38,8 +41,27 @@ def url_of(url: str | None) -> str:
 
 def secret_key(private_key: str | None, keystore: Path | None, password_file: Path | None, *, chain_id: int) -> bytes:
     """The signing key: a number 0 to 9 (test account of a test chain), hex, a keystore file, or HANSA_PRIVATE_KEY."""
+    return signing_key(private_key, keystore, password_file, chain_id=chain_id)[0]
+
+
+def signing_key(
+    private_key: str | None,
+    keystore: Path | None,
+    password_file: Path | None,
+    *,
+    chain_id: int,
+    scheme: str | None = None,
+) -> tuple[bytes, str]:
+    """As `secret_key`, with the signature scheme: that of the key file, else `scheme`, else secp256k1."""
     if keystore is not None:
-        return _from_keystore(keystore, password_file)
+        opened = _from_keystore(keystore, password_file)
+        if scheme not in (None, opened.scheme):
+            raise usage(f"the key of {keystore} is one of {opened.scheme}, not of {scheme}")
+        return opened.secret, opened.scheme
+    return _from_text(private_key, chain_id), scheme or "secp256k1"
+
+
+def _from_text(private_key: str | None, chain_id: int) -> bytes:
     text = private_key or os.environ.get("HANSA_PRIVATE_KEY")
     if text is None:
         raise usage("who signs? --from 0..9 (test account), --private-key, --keystore FILE, or HANSA_PRIVATE_KEY")
@@ -58,7 +80,7 @@ def secret_key(private_key: str | None, keystore: Path | None, password_file: Pa
     return key
 
 
-def _from_keystore(path: Path, password_file: Path | None) -> bytes:
+def _from_keystore(path: Path, password_file: Path | None) -> "Opened":
     from hansa.keys.keystore import KeystoreInvalid, open_account
 
     if password_file is not None:
@@ -68,7 +90,7 @@ def _from_keystore(path: Path, password_file: Path | None) -> bytes:
     else:
         password = typer.prompt(f"password of {path}", hide_input=True, err=True)
     try:
-        return open_account(path.read_bytes(), password).secret
+        return open_account(path.read_bytes(), password)
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read: {error.strerror}") from error
     except KeystoreInvalid as error:

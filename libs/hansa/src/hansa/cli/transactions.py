@@ -8,7 +8,7 @@ import typer
 
 from hansa.cli import output
 from hansa.cli.output import AsJson, CommandFailed, usage
-from hansa.cli.target import RpcUrl, address, amount_wei, block_id, client, secret_key
+from hansa.cli.target import RpcUrl, address, amount_wei, block_id, client, signing_key
 from hansa.jsonrpc import RpcClient
 
 app = typer.Typer()
@@ -21,6 +21,13 @@ From = Annotated[
 Keystore = Annotated[Path | None, typer.Option("--keystore", help="Signs: a key file.", exists=True, dir_okay=False)]
 PasswordFile = Annotated[Path | None, typer.Option("--password-file", help="Password of the key file.")]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for the receipt.")]
+Scheme = Annotated[
+    str | None, typer.Option("--scheme", help="How --private-key signs; see `hansa keys schemes`. A key file knows.")
+]
+Ranges = Annotated[
+    list[str] | None,
+    typer.Option("--range", help="FIRST-LAST or one address: the transaction touches no other. May be repeated."),
+]
 Gas = Annotated[int | None, typer.Option("--gas", min=21_000, help="Gas limit; default: estimated.")]
 
 
@@ -36,6 +43,8 @@ def send(
     signer: From = None,
     keystore: Keystore = None,
     password_file: PasswordFile = None,
+    scheme: Scheme = None,
+    ranges: Ranges = None,
     gas: Gas = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the receipt.")] = True,
     timeout: Timeout = 30.0,
@@ -46,7 +55,14 @@ def send(
     node = client(rpc)
     call = _call_data(signature, arguments or [], data)
     hash_ = _send(
-        node, to=address(to), value=amount_wei(value), data=call, signer=(signer, keystore, password_file), gas=gas
+        node,
+        to=address(to),
+        value=amount_wei(value),
+        data=call,
+        signer=(signer, keystore, password_file),
+        gas=gas,
+        scheme=scheme,
+        ranges=ranges,
     )
     if not wait:
         _print({"transactionHash": hash_}, json=json)
@@ -90,6 +106,7 @@ def deploy(
     keystore: Keystore = None,
     password_file: PasswordFile = None,
     value: Annotated[str, typer.Option(help="Amount that the contract gets.")] = "0",
+    scheme: Scheme = None,
     gas: Gas = None,
     timeout: Timeout = 30.0,
     rpc: RpcUrl = None,
@@ -102,7 +119,15 @@ def deploy(
     contract = load_contract(source)
     code = contract.bytecode + abi.encode_arguments(contract.constructor, arguments or [])
     node = client(rpc)
-    hash_ = _send(node, to=None, value=amount_wei(value), data=code, signer=(signer, keystore, password_file), gas=gas)
+    hash_ = _send(
+        node,
+        to=None,
+        value=amount_wei(value),
+        data=code,
+        signer=(signer, keystore, password_file),
+        gas=gas,
+        scheme=scheme,
+    )
     _finish(_wait(node, hash_, timeout), json=json)
 
 
@@ -127,15 +152,18 @@ def _send(
     data: bytes,
     signer: tuple[str | None, Path | None, Path | None],
     gas: int | None,
+    scheme: str | None = None,
+    ranges: list[str] | None = None,
 ) -> str:
     """Fill in nonce, gas and fees, sign and send; returns the hash."""
-    from hansa.cli.signing import Transaction, sign
+    from hansa.cli.signing import Transaction, ranges_of, scheme_gas, sign, sign_envelope
+    from hansa.keys.keystore import SECP256K1, account_address
 
     chain_id = int(node.call("eth_chainId"), 16)
-    key = secret_key(*signer, chain_id=chain_id)
-    import hansa_kernel
-
-    sender = "0x" + hansa_kernel.address_of_secret_keys(key).hex()
+    key, scheme = signing_key(*signer, chain_id=chain_id, scheme=scheme)
+    packed_ranges = ranges_of(ranges or [])
+    extra_gas = scheme_gas(scheme, packed_ranges)
+    sender = "0x" + account_address(key, scheme).hex()
     head = node.call("eth_getBlockByNumber", "latest", False)
     base_fee = int(head.get("baseFeePerGas") or "0x0", 16)
     tip = int(node.call("eth_maxPriorityFeePerGas"), 16) if base_fee else 0
@@ -144,7 +172,7 @@ def _send(
         request: dict[str, Any] = {"from": sender, "value": hex(value), "data": "0x" + data.hex()}
         if to is not None:
             request["to"] = to
-        gas = int(node.call("eth_estimateGas", request), 16)
+        gas = int(node.call("eth_estimateGas", request), 16) + extra_gas
     transaction = Transaction(
         chain_id=chain_id,
         nonce=nonce,
@@ -155,7 +183,11 @@ def _send(
         max_fee_per_gas=2 * base_fee + tip,
         max_priority_fee_per_gas=tip,
     )
-    return str(node.call("eth_sendRawTransaction", "0x" + sign(transaction, key).hex()))
+    if scheme == SECP256K1 and not packed_ranges:
+        raw = sign(transaction, key)
+    else:
+        raw = sign_envelope(transaction, key, scheme, packed_ranges)
+    return str(node.call("eth_sendRawTransaction", "0x" + raw.hex()))
 
 
 def _wait(node: RpcClient, hash_: str, timeout: float) -> dict[str, Any]:

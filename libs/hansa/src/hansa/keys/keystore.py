@@ -32,6 +32,9 @@ SCRYPT_BYTES_MAX: Final = 1 << 30
 PBKDF2_ROUNDS_MAX: Final = 1 << 24
 """Rounds that a key file may make us compute."""
 
+SECP256K1: Final = "secp256k1"
+"""Ethereum's own signature scheme: files that name none are of it."""
+
 _AES_KEY_BYTES: Final = 16
 
 
@@ -46,6 +49,7 @@ class Opened:
     secret: bytes
     scrypt_n: int | None  # None: not scrypt
     public: str  # `pubkey` or `address` as it stands in the file, lower-case hex without 0x, empty when absent
+    scheme: str = SECP256K1  # of an account's signatures
 
 
 def encrypt_vote_key(secret: bytes, public_key: bytes, password: str, *, n: int = SCRYPT_N) -> bytes:
@@ -76,13 +80,20 @@ def encrypt_vote_key(secret: bytes, public_key: bytes, password: str, *, n: int 
     return (json.dumps(document, indent=2) + "\n").encode()
 
 
-def encrypt_account(secret: bytes, password: str, *, n: int = SCRYPT_N) -> bytes:
-    """Web3 Secret Storage (version 3) of a secp256k1 secret key."""
+def account_address(secret: bytes, scheme: str = SECP256K1) -> bytes:
+    """The 20-byte account of a secret key."""
+    if scheme == SECP256K1:
+        return hansa_kernel.address_of_secret_keys(secret)
+    return hansa_kernel.scheme_address(scheme, hansa_kernel.scheme_public_key(scheme, secret))
+
+
+def encrypt_account(secret: bytes, password: str, *, n: int = SCRYPT_N, scheme: str = SECP256K1) -> bytes:
+    """Web3 Secret Storage (version 3) of a secret key; a `scheme` other than secp256k1 is named in the file."""
     salt, iv = os.urandom(32), os.urandom(16)
     derived = _scrypt(password.encode(), salt, n, SCRYPT_R, SCRYPT_P, 32)
     ciphertext = _aes_ctr(derived[:_AES_KEY_BYTES], iv, secret)
-    document = {
-        "address": hansa_kernel.address_of_secret_keys(secret).hex(),
+    document: dict[str, Any] = {
+        "address": account_address(secret, scheme).hex(),
         "crypto": {
             "cipher": "aes-128-ctr",
             "cipherparams": {"iv": iv.hex()},
@@ -94,6 +105,8 @@ def encrypt_account(secret: bytes, password: str, *, n: int = SCRYPT_N) -> bytes
         "id": str(uuid.uuid4()),
         "version": 3,
     }
+    if scheme != SECP256K1:
+        document["scheme"] = scheme
     return (json.dumps(document, indent=2) + "\n").encode()
 
 
@@ -126,7 +139,11 @@ def open_account(data: bytes, password: str) -> Opened:
         ciphertext = bytes.fromhex(crypto["ciphertext"])
         _same(hansa_kernel.keccak(derived[16:32] + ciphertext), bytes.fromhex(crypto["mac"]))
         iv = bytes.fromhex(crypto["cipherparams"]["iv"])
-        return Opened(_aes_ctr(derived[:_AES_KEY_BYTES], iv, ciphertext), n, _plain_hex(document.get("address")))
+        secret = _aes_ctr(derived[:_AES_KEY_BYTES], iv, ciphertext)
+        scheme = document.get("scheme", SECP256K1)
+        if not isinstance(scheme, str):
+            raise KeystoreInvalid("the signature scheme is no name")
+        return Opened(secret, n, _plain_hex(document.get("address")), scheme)
 
     return _read(data, opened)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import hansa_kernel as k
 import pytest
-from codec import pack, rlp
+from codec import Item, pack, rlp
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -99,7 +99,7 @@ def test_signing_hash_and_signatures_are_those_of_other_software() -> None:
     """Type byte and RLP list of all fields but the signature, encoded a second time here."""
     for scheme, number in (("ed25519", 1), ("p256", 2)):
         key = k.scheme_public_key(scheme, SECRET)
-        fields = [4242, 0, 0, 0, 400_000, TO, 5, b"", [], [], number, key]
+        fields: list[Item] = [4242, 0, 0, 0, 400_000, TO, 5, b"", [], [], number, key]
         digest = k.keccak(b"\x48" + rlp(fields))
         raw = signed(scheme)
         signature = raw[-64:]
@@ -157,6 +157,49 @@ def test_ranges_that_leave_the_recipient_out_are_refused() -> None:
     error = k.decode_transactions(pack(raw), spec=chain(), number=1, timestamp=1).errors()[0]
     assert error is not None
     assert error.code == "address_ranges"
+
+
+def called(spec: k.Spec, **changes: Any) -> k.CallResult:
+    """A call of the contract that reads outside of the ranges."""
+    state = State()
+    state.apply(spec.genesis_write_set())
+    sender = account("ed25519")
+    fields: dict[str, Any] = {"sender": sender, "to": CONTRACT, "gas": 1_000_000}
+    result = state.run(k.CallJob(spec, env(), **(fields | changes)))
+    assert isinstance(result, k.CallResult)
+    return result
+
+
+def test_call_and_estimate_that_reach_outside_say_so() -> None:
+    spec = chain()
+    sender = account("ed25519")
+    ranges = b"".join(sorted([sender + sender, TO + b"\x7f" * 20]))
+    for estimate in (False, True):
+        result = called(spec, address_ranges=ranges, estimate=estimate)
+        assert (result.status, "OUT_OF_RANGE" in result.error) == ("halt", True)
+    assert called(spec).status == "success"
+
+
+def test_estimate_counts_signature_and_ranges() -> None:
+    spec = chain()
+    plain = called(spec, to=TO, estimate=True).estimate
+    assert plain == 21_000
+    sender = account("ed25519")
+    ranges = b"".join(sorted([sender + sender, TO + TO]))
+    both = called(spec, to=TO, estimate=True, address_ranges=ranges, signature_scheme="ed25519").estimate
+    assert both is not None
+    price = dict(k.signature_schemes())["ed25519"] + 2 * 640
+    assert 21_000 + price <= both <= (21_000 + price) * 1.02  # geth stops a search within 1.5 %
+
+
+def test_calls_name_what_the_chain_turned_off() -> None:
+    off = k.Spec(genesis({}))
+    with pytest.raises(k.KernelInputError) as refused:
+        called(off, signature_scheme="ed25519")
+    assert refused.value.field == "signature_scheme"
+    with pytest.raises(k.KernelInputError) as refused:
+        called(off, address_ranges=TO + TO)
+    assert refused.value.field == "address_ranges"
 
 
 @pytest.mark.parametrize(

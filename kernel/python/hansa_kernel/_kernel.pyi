@@ -433,6 +433,8 @@ class CallJob:
         cache: StateCache | None = None,
         parent_hash: bytes = b"",
         estimate: bool = False,
+        address_ranges: bytes = b"",  # first and last address, 40 each: leaving them fails with OUT_OF_RANGE
+        signature_scheme: str = "",  # its price counts; empty: secp256k1
     ) -> CallJob: ...
     def step(self, values: Values | None = None) -> Need | Progress | CallResult: ...
     def cancel(self) -> None:

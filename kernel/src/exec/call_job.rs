@@ -14,9 +14,12 @@ use super::overrides::{BlockOverrides, StateOverrides};
 use super::receipts::encode_logs;
 use super::state::JobState;
 use crate::error::{InputError, InputResult};
-use crate::evm::{self, CancelFlag, Outcome, Purpose};
+use crate::evm::{self, CancelFlag, Outcome, Purpose, Tx};
 use crate::header::BlockEnv;
 use crate::spec::Spec;
+use crate::tx::AddressRanges;
+use crate::tx::schemes::SECP256K1;
+use crate::tx::sign::scheme_id;
 
 /// Rounds of questions that a call may take: a walk over a linked list takes one per element.
 pub const CALL_ROUNDS_MAX: u32 = 4_096;
@@ -47,6 +50,10 @@ pub struct CallRequest {
     pub access_list: AccessList,
     /// RLP list as in EIP-7702, empty for none.
     pub authorizations: Vec<u8>,
+    /// Addresses that the transaction would promise to stay in: first and last, 40 bytes each.
+    pub address_ranges: Vec<u8>,
+    /// Scheme that its account would sign with, empty for secp256k1: its price counts.
+    pub signature_scheme: String,
     /// JSON, empty for none.
     pub state_overrides: Vec<u8>,
     pub block_overrides: Vec<u8>,
@@ -115,7 +122,7 @@ impl From<InputError> for CallError {
 pub struct CallJob {
     spec: Spec,
     env: BlockEnv,
-    tx: TxEnv,
+    tx: Tx,
     /// Wei per gas that the sender is ready to pay; 0 asks for no funds.
     fee_cap: u128,
     state: JobState,
@@ -188,7 +195,8 @@ impl CallJob {
         {
             state.set_parent(parent, env.parent_hash);
         }
-        let tx = TxEnv {
+        let (ranges, extra_gas) = envelope(&request.spec, &request.address_ranges, &request.signature_scheme)?;
+        let ethereum = TxEnv {
             tx_type,
             caller: request.sender,
             gas_limit: request.gas,
@@ -204,6 +212,7 @@ impl CallJob {
             max_fee_per_blob_gas: 0,
             authorization_list,
         };
+        let tx = Tx { ethereum, extra_gas, ranges };
         Ok(Self {
             spec: request.spec,
             env,
@@ -403,6 +412,21 @@ impl CallJob {
             _ => Ok(CallStep::Progress),
         }
     }
+}
+
+/// What the chain's envelope would add to a call: its ranges, and the gas of both.
+fn envelope(spec: &Spec, ranges: &[u8], scheme: &str) -> InputResult<(AddressRanges, u64)> {
+    let ranges = AddressRanges::from_packed(ranges)?;
+    let vm = spec.vm();
+    if !ranges.is_empty() && !vm.address_ranges {
+        return Err(InputError::new("address_ranges", "none, since the chain spec turns them off", "some"));
+    }
+    let id = scheme_id(scheme)?;
+    if id != SECP256K1 && vm.schemes.get(id).is_none() {
+        return Err(InputError::new("signature_scheme", "one that the chain spec turns on", scheme));
+    }
+    let gas = vm.schemes.envelope_gas(id, ranges.as_slice().len());
+    Ok((ranges, gas))
 }
 
 fn halted(error: String) -> CallStep {

@@ -77,7 +77,8 @@ impl PyCallJob {
     #[pyo3(signature = (
         spec, env, *, sender, to, gas, gas_price = None, max_fee_per_gas = None, max_priority_fee_per_gas = None,
         value_wei = None, data = None, nonce = None, access_list = None, authorizations = None, state_overrides = None,
-        block_overrides = None, cache = None, parent_hash = None, estimate = false
+        block_overrides = None, cache = None, parent_hash = None, estimate = false, address_ranges = None,
+        signature_scheme = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -100,6 +101,8 @@ impl PyCallJob {
         cache: Option<&Bound<'_, PyStateCache>>,
         parent_hash: Option<&[u8]>,
         estimate: bool,
+        address_ranges: Option<&[u8]>,
+        signature_scheme: Option<&str>,
     ) -> PyResult<Self> {
         let value = value_wei.map(|value| u256_of("value_wei", value)).transpose()?.unwrap_or_default();
         let price =
@@ -137,6 +140,8 @@ impl PyCallJob {
                 block_overrides: block_overrides.unwrap_or_default().to_vec(),
                 cache: cache_view(cache, parent_hash.unwrap_or_default())?,
                 estimate,
+                address_ranges: address_ranges.unwrap_or_default().to_vec(),
+                signature_scheme: signature_scheme.unwrap_or_default().to_owned(),
             };
             CallJob::new(request, cancel.clone())
         })?;

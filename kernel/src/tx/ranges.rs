@@ -5,6 +5,9 @@ use std::sync::Arc;
 use alloy_primitives::Address;
 use alloy_rlp::{Decodable, Encodable, Header, RlpDecodable, RlpEncodable};
 
+use crate::error::{InputError, InputResult};
+use crate::pack;
+
 /// Most ranges of one transaction: every access is checked against them.
 pub const RANGES_MAX: usize = 16;
 
@@ -28,6 +31,24 @@ impl AddressRanges {
         let ordered = ranges.iter().all(|range| range.first <= range.last)
             && ranges.windows(2).all(|pair| pair[0].last < pair[1].first);
         (ordered && ranges.len() <= RANGES_MAX).then(|| Self(ranges.into()))
+    }
+
+    /// First and last address of each range, 40 bytes each.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and for another length.
+    pub fn from_packed(packed: &[u8]) -> InputResult<Self> {
+        let ranges = pack::fixed::<40>("address_ranges", packed)?
+            .iter()
+            .map(|range| AddressRange {
+                first: Address::from_slice(&range[..20]),
+                last: Address::from_slice(&range[20..]),
+            })
+            .collect();
+        Self::new(ranges).ok_or_else(|| {
+            let expected = format!("at most {RANGES_MAX}, ascending, without overlap");
+            InputError::new("address_ranges", expected, "others")
+        })
     }
 
     /// Whether nothing is promised.

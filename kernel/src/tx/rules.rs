@@ -29,8 +29,6 @@ const ACCESS_LIST_ADDRESS_GAS: u64 = 2_400; // EIP-2930
 const ACCESS_LIST_KEY_GAS: u64 = 1_900; // EIP-2930
 const INITCODE_WORD_GAS: u64 = 2; // EIP-3860
 const AUTHORIZATION_GAS: u64 = 25_000; // EIP-7702
-/// A declared range: its 40 bytes as calldata.
-const RANGE_GAS: u64 = 40 * DATA_NONZERO_GAS;
 const FLOOR_TOKEN_GAS: u64 = 10; // EIP-7623
 const TOKENS_PER_NONZERO_BYTE: u64 = 4; // EIP-7623
 
@@ -241,11 +239,7 @@ impl TxRules {
     #[must_use]
     pub fn extra_gas(&self, tx: &Envelope) -> u64 {
         let Some(account) = tx.as_account() else { return 0 };
-        let signature = match (schemes::by_id(account.tx.scheme), self.schemes.get(account.tx.scheme)) {
-            (Some(scheme), Some(price)) => price.gas(scheme),
-            _ => 0,
-        };
-        signature.saturating_add(RANGE_GAS * account.tx.ranges.as_slice().len() as u64)
+        self.schemes.envelope_gas(account.tx.scheme, account.tx.ranges.as_slice().len())
     }
 
     /// Ranges of r and s (yellow paper, appendix F; EIP-2 for the lower half).

@@ -9,7 +9,7 @@ use secp256k1::ecdsa::RecoveryId;
 use secp256k1::{Message, PublicKey, SECP256K1, SecretKey};
 
 use super::envelope::AccountTx;
-use super::ranges::{AddressRange, AddressRanges, RANGES_MAX};
+use super::ranges::AddressRanges;
 use super::rules::RAW_BYTES_MAX;
 use super::schemes::{self, AccountScheme};
 use crate::error::{InputError, InputResult};
@@ -146,6 +146,18 @@ pub struct EnvelopeRequest<'a> {
     pub address_ranges: &'a [u8],
 }
 
+/// Identifier of a scheme's name; the empty name is secp256k1, too.
+///
+/// # Errors
+/// For an unknown scheme.
+pub fn scheme_id(name: &str) -> InputResult<u8> {
+    if name.is_empty() {
+        Ok(schemes::SECP256K1)
+    } else {
+        Ok(scheme_named(name)?.map_or(schemes::SECP256K1, AccountScheme::id))
+    }
+}
+
 /// The scheme of a name; `None` for secp256k1.
 fn scheme_named(name: &str) -> InputResult<Option<&'static dyn AccountScheme>> {
     if name == schemes::name_of(schemes::SECP256K1) {
@@ -192,13 +204,7 @@ pub fn sign_envelope(request: &EnvelopeRequest<'_>) -> InputResult<Vec<u8>> {
         [] => TxKind::Create,
         to => TxKind::Call(pack::exact::<20>("to", to)?.into()),
     };
-    let ranges = pack::fixed::<40>("address_ranges", request.address_ranges)?
-        .iter()
-        .map(|range| AddressRange { first: Address::from_slice(&range[..20]), last: Address::from_slice(&range[20..]) })
-        .collect();
-    let ranges = AddressRanges::new(ranges).ok_or_else(|| {
-        InputError::new("address_ranges", format!("at most {RANGES_MAX}, ascending, without overlap"), "others")
-    })?;
+    let ranges = AddressRanges::from_packed(request.address_ranges)?;
     let tx = AccountTx {
         ethereum: TxEip1559 {
             chain_id: request.chain_id,

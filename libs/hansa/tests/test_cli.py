@@ -163,8 +163,9 @@ def test_account_of_another_scheme_is_made_and_sends(hansa: Hansa, node: Node, t
     raw = bytes.fromhex(next(params[0] for method, params in node.asked if method == "eth_sendRawTransaction")[2:])
     assert raw[0] == 0x48
     assert bytes.fromhex(made["public_key"][2:]) in raw
-    gas = 21_000 + dict(hansa_kernel.signature_schemes())["ed25519"] + 2 * 640
-    assert gas.to_bytes(3, "big").lstrip(b"\0") in raw
+    request = next(params[0] for method, params in node.asked if method == "eth_estimateGas")
+    assert request["signatureScheme"] == "ed25519"
+    assert {"first": "0x" + "33" * 20, "last": "0x" + "33" * 20} in request["addressRanges"]
     status, _, err = hansa("send", "1", *signer, "--scheme", "sm2", "--rpc", node.url)
     assert (status, "not of sm2" in err) == (2, True)
 

@@ -1,9 +1,13 @@
 //! What verification costs on a chain, and which schemes it takes.
 
 use super::{AccountScheme, SCHEMES};
+use crate::tx::schemes;
 
 /// Gas per byte of key and signature where the chain spec sets none: as of calldata that is not zero (EIP-2028).
 pub const BYTE_GAS: u64 = 16;
+
+/// Gas of a declared range: its 40 bytes, as calldata.
+const RANGE_GAS: u64 = 40 * BYTE_GAS;
 
 /// Price of one verification, gas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,16 @@ impl SchemePrices {
     #[must_use]
     pub fn get(&self, id: u8) -> Option<SchemePrice> {
         self.0.get(usize::from(id)).copied().flatten()
+    }
+
+    /// What an envelope of a scheme with that many ranges costs beside Ethereum's intrinsic gas.
+    #[must_use]
+    pub fn envelope_gas(&self, id: u8, ranges: usize) -> u64 {
+        let signature = match (schemes::by_id(id), self.get(id)) {
+            (Some(scheme), Some(price)) => price.gas(scheme),
+            _ => 0,
+        };
+        signature.saturating_add(RANGE_GAS.saturating_mul(ranges as u64))
     }
 
     /// Whether every scheme is off.

@@ -310,6 +310,8 @@ class CallArgs:
     chain_id: int | None
     access_list: tuple[tuple[bytes, tuple[bytes, ...]], ...] | None
     authorizations: tuple[tuple[int, bytes, int, int, int, int], ...] | None
+    address_ranges: tuple[tuple[bytes, bytes], ...] | None = None  # (first, last)
+    signature_scheme: str | None = None
 
 
 def call_args(value: Any) -> CallArgs:
@@ -334,6 +336,8 @@ def call_args(value: Any) -> CallArgs:
         chain_id=_member(value, "chainId", uint),
         access_list=_member(value, "accessList", _access_list),
         authorizations=_member(value, "authorizationList", _authorizations),
+        address_ranges=_member(value, "addressRanges", _address_ranges),
+        signature_scheme=_member(value, "signatureScheme", _name),
     )
     fee_cap, tip = args.max_fee_per_gas, args.max_priority_fee_per_gas
     if args.gas_price is not None and (fee_cap is not None or tip is not None):
@@ -369,6 +373,27 @@ def _access_list(value: Any) -> tuple[tuple[bytes, tuple[bytes, ...]], ...]:
     if (entries := sum(1 + len(keys) for _, keys in found)) > ACCESS_LIST_ENTRIES_MAX:
         raise Invalid(f"access list has {entries} entries, limit {ACCESS_LIST_ENTRIES_MAX}")
     return found
+
+
+ADDRESS_RANGES_MAX = 16
+"""Ranges of one transaction: the kernel's bound."""
+
+NAME_CHARS_MAX = 64
+"""Longest name of a signature scheme that is looked at."""
+
+
+def _address_ranges(value: Any) -> tuple[tuple[bytes, bytes], ...]:
+    if type(value) is not list or not all(type(item) is dict for item in value):
+        raise Invalid("expected an array of {first, last}")
+    if len(value) > ADDRESS_RANGES_MAX:
+        raise Invalid(f"{len(value)} ranges, limit {ADDRESS_RANGES_MAX}")
+    return tuple((address(item.get("first")), address(item.get("last"))) for item in value)
+
+
+def _name(value: Any) -> str:
+    if type(value) is not str or len(value) > NAME_CHARS_MAX:
+        raise Invalid("expected a name")
+    return value
 
 
 def _list(value: Any) -> list[Any]:

@@ -141,6 +141,8 @@ class CallExecutor:
             cache=self._cache,
             parent_hash=block_hash,
             estimate=request.estimate,
+            address_ranges=request.address_ranges,
+            signature_scheme=request.signature_scheme,
         )
 
     async def _run(self, job: CallJob, block_hash: bytes) -> CallResult:

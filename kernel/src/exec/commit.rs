@@ -92,7 +92,7 @@ pub fn account_holds(tx: &TxEnv, strict: bool, read: &AccountRead, now: Option<F
 /// it read are noted in the state.
 pub fn settle(state: &mut JobState, tx: &TxEnv, mut run: Run) -> Option<Run> {
     for read in &run.reads.accounts {
-        let now = state.recall_account(read.address, read.cached)?;
+        let now = state.recall_account(read.address)?;
         if now == read.fields {
             continue;
         }

@@ -5,7 +5,7 @@ use revm::bytecode::Bytecode;
 use revm::state::AccountInfo;
 
 use super::access_list::AccessList;
-use super::state::{Cached, Fields, JobState, StateError};
+use super::state::{Fields, JobState, StateError};
 use super::stm::memory::{Found, Memory};
 use crate::evm::Recorded;
 
@@ -24,7 +24,6 @@ pub enum Over<'b> {
 pub struct AccountRead {
     pub address: Address,
     pub fields: Option<Fields>,
-    pub cached: Option<Cached>,
 }
 
 /// A slot that a run read.
@@ -106,23 +105,20 @@ impl<'b> View<'b> {
 
     /// What the account holds before transaction `index`, without a guess; an error names the one to wait for, if any.
     fn account(&self, address: Address) -> Result<AccountRead, Option<u32>> {
-        let base = || self.base.peek_account(address);
-        let (fields, cached) = match self.over {
-            Over::Nothing => base().map(|peeked| (peeked.fields, peeked.cached)).ok_or(None)?,
+        let base = || self.base.peek_account(address).ok_or(None);
+        let fields = match self.over {
+            Over::Nothing => base()?,
             Over::List(list) => match list.account(address, self.first, self.index) {
-                Some(fields) => (fields, None),
-                None => base().map(|peeked| (peeked.fields, peeked.cached)).ok_or(None)?,
+                Some(fields) => fields,
+                None => base()?,
             },
             Over::Memory(memory) => match memory.account(address, self.index) {
-                Found::Value(fields) => (fields, None),
+                Found::Value(fields) => fields,
                 Found::WaitFor(index) => return Err(Some(index)),
-                Found::Shifted(shift) => {
-                    let peeked = base().ok_or(None)?;
-                    (shift.apply(peeked.fields), peeked.cached)
-                }
+                Found::Shifted(shift) => shift.apply(base()?),
             },
         };
-        Ok(AccountRead { address, fields, cached })
+        Ok(AccountRead { address, fields })
     }
 
     fn slot(&self, address: Address, slot: U256) -> Result<SlotRead, Option<u32>> {

@@ -69,6 +69,9 @@ impl revm::Database for JobState {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
+        if let Some(known) = self.accounts.get(&address).and_then(|entry| entry.slots.get(&slot)) {
+            return Ok(known.now);
+        }
         // The account is known, or guessed: then its slots are, too.
         self.entry(address);
         if let Some(value) = self.known_slot(address, slot) {

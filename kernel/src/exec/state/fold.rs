@@ -29,7 +29,7 @@ impl JobState {
     /// Pay the beneficiary, whose account is known. That touches the account even with nothing (EIP-161).
     pub fn reward(&mut self, beneficiary: Address, tip: U256, index: u32) {
         let clears_empty = self.clears_empty;
-        let Some(entry) = self.entry(beneficiary) else { return };
+        let Some(entry) = self.accounts.get_mut(&beneficiary) else { return };
         entry.used = true;
         let mut now = entry.now.unwrap_or_default();
         // Wei in existence are far fewer than 2^256.

@@ -8,10 +8,9 @@ mod results;
 mod tracing;
 
 pub use fold::Mark;
-pub use peek::Cached;
 
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
-use alloy_primitives::map::{AddressMap, B256Map, HashMap, U256Map};
+use alloy_primitives::map::{AddressMap, B256Map, HashMap, U256Map, hash_map};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 use revm::bytecode::Bytecode;
 use revm::database_interface::DBErrorMarker;
@@ -108,6 +107,24 @@ struct Entry {
     code_by: u32,
     /// Index + 1 of the transaction that cleared the storage last.
     wiped_by: u32,
+}
+
+impl Entry {
+    fn of_parent(record: Option<&Record>) -> Self {
+        let fields =
+            record.map(|record| Fields { nonce: record.nonce, balance: record.balance, code_hash: record.code_hash });
+        Self {
+            before: fields,
+            now: fields,
+            storage_empty: record.is_none_or(|record| record.storage_root == EMPTY_ROOT_HASH),
+            wiped: false,
+            used: false,
+            slots: U256Map::default(),
+            last: LastWrite::default(),
+            code_by: 0,
+            wiped_by: 0,
+        }
+    }
 }
 
 /// What is known of the code of a hash.
@@ -299,19 +316,7 @@ impl JobState {
 
     /// An account of the parent block. Also how tests and overrides fill a state.
     pub fn put_record(&mut self, address: Address, record: Option<&Record>) {
-        let fields =
-            record.map(|record| Fields { nonce: record.nonce, balance: record.balance, code_hash: record.code_hash });
-        self.accounts.entry(address).or_insert_with(|| Entry {
-            before: fields,
-            now: fields,
-            storage_empty: record.is_none_or(|record| record.storage_root == EMPTY_ROOT_HASH),
-            wiped: false,
-            used: false,
-            slots: U256Map::default(),
-            last: LastWrite::default(),
-            code_by: 0,
-            wiped_by: 0,
-        });
+        self.accounts.entry(address).or_insert_with(|| Entry::of_parent(record));
     }
 
     /// A slot of the parent block; its account must be known.
@@ -370,11 +375,13 @@ impl JobState {
     // --- what is known ---
 
     fn entry(&mut self, address: Address) -> Option<&mut Entry> {
-        if !self.accounts.contains_key(&address) {
-            let record = self.cache.as_ref()?.account(address)?;
-            self.put_record(address, record.as_ref());
+        match self.accounts.entry(address) {
+            hash_map::Entry::Occupied(entry) => Some(entry.into_mut()),
+            hash_map::Entry::Vacant(place) => {
+                let record = self.cache.as_ref()?.account(address)?;
+                Some(place.insert(Entry::of_parent(record.as_ref())))
+            }
         }
-        self.accounts.get_mut(&address)
     }
 
     fn known_slot(&mut self, address: Address, slot: U256) -> Option<U256> {

@@ -6,18 +6,6 @@ use revm::bytecode::Bytecode;
 
 use super::{Fields, JobState};
 use crate::exec::access_list::Link;
-use crate::exec::need::Record;
-
-/// What is known of an account.
-#[derive(Debug, Clone, Copy)]
-pub struct Peeked {
-    pub fields: Option<Fields>,
-    pub cached: Option<Cached>,
-}
-
-/// What the cache says of an account that the job has not looked at yet; `None`: it is not there.
-#[derive(Debug, Clone, Copy)]
-pub struct Cached(pub Option<Record>);
 
 /// What is known of a slot.
 #[derive(Debug, Clone, Copy)]
@@ -30,14 +18,12 @@ pub struct PeekedSlot {
 impl JobState {
     /// The account as it is now, if it is known.
     #[must_use]
-    pub fn peek_account(&self, address: Address) -> Option<Peeked> {
+    pub fn peek_account(&self, address: Address) -> Option<Option<Fields>> {
         if let Some(entry) = self.accounts.get(&address) {
-            return Some(Peeked { fields: entry.now, cached: None });
+            return Some(entry.now);
         }
         let record = self.cache.as_ref()?.account(address)?;
-        let fields =
-            record.map(|record| Fields { nonce: record.nonce, balance: record.balance, code_hash: record.code_hash });
-        Some(Peeked { fields, cached: Some(Cached(record)) })
+        Some(record.map(|record| Fields { nonce: record.nonce, balance: record.balance, code_hash: record.code_hash }))
     }
 
     /// The slot as it is now, if it is known.
@@ -73,11 +59,8 @@ impl JobState {
         self.known_block(number)
     }
 
-    /// The account as it is now; `cached` is what the cache said while this block ran.
-    pub fn recall_account(&mut self, address: Address, cached: Option<Cached>) -> Option<Option<Fields>> {
-        if let Some(Cached(record)) = cached {
-            self.put_record(address, record.as_ref());
-        }
+    /// The account as it is now, if it is known.
+    pub fn recall_account(&mut self, address: Address) -> Option<Option<Fields>> {
         self.entry(address).map(|entry| entry.now)
     }
 

@@ -11,6 +11,7 @@ use super::*;
 use crate::conformance::answers::run_block;
 use crate::conformance::full_state::FullState;
 use crate::evm::system;
+use crate::exec::access_list::read_list;
 use crate::exec::block_job::{BlockRequest, build_header};
 use crate::exec::need::{Keys, RawValues, Record};
 use crate::exec::receipts::requests_hash;
@@ -209,7 +210,7 @@ impl Chain {
         let hash = |number| self.headers.iter().find(|h| h.inner.number == number).map_or(B256::ZERO, |h| h.hash);
         let mut result = run_block(request, &self.state, hash).unwrap();
         if self.forgetful {
-            let read = Keys::unpack("access_list", &result.access_list).unwrap();
+            let (read, _) = read_list("access_list", &result.access_list).unwrap();
             result.access_list = Keys { codes: read.codes, blocks: read.blocks, ..Keys::default() }.pack();
         }
         let records = self.clone_records();

@@ -67,7 +67,7 @@ def consortium(name: str, folder: Path, *options: str) -> Iterator[Candidate]:
     """Four members as `hansa up` starts them, in a folder of its own."""
     data = ["--data", str(folder)]
     subprocess.run(
-        [*HANSA, "up", *data, "--members", str(MEMBERS), "--ports", str(20_000 + os.getpid() % 20_000), *options],
+        [*HANSA, "up", *data, "--members", str(MEMBERS), "--ports", str(12_000 + os.getpid() % 19_000), *options],
         check=True,
     )
     try:

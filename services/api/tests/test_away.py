@@ -23,6 +23,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         "submit_timeout_ms": 700,
         "call_timeout_ms": 400,
         "batch_time_ms": 500,
+        "trace_timeout_ms": 400,
         "call_waiting": 20,
     }
     node = Node(tmp_path_factory.mktemp("fragile"), api={"limits": limits})

@@ -20,6 +20,7 @@ use hansa_kernel::exec::need::Keys;
 use hansa_kernel::exec::schedule::{Runner, Running, Schedule};
 use hansa_kernel::exec::sequential::{Committed, Pass, Plan};
 use hansa_kernel::exec::state::{JobState, bytecode};
+use hansa_kernel::header::Attached;
 use hansa_kernel::spec::{Fork, Spec};
 use hansa_kernel::tx::TxBatch;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -71,6 +72,7 @@ impl Case<'_> {
             spec: self.spec.clone(),
             env: world::env(),
             batch: self.batch.clone(),
+            attached: Attached::default(),
             cache: None,
             building: false,
             hints: Vec::new(),

@@ -55,10 +55,14 @@ class Spec:
     """Rules of one chain, from its chain spec (geth's genesis.json with `config.hansa`). Frozen, cheap to share."""
 
     def __new__(cls, chain_spec: bytes) -> Spec:
-        """Parse the JSON. Unknown keys of `config` are ignored here (the pydantic model checks them)."""
+        """Parse the JSON: geth's genesis with the keys that Besu and Quorum add, or OpenEthereum's chain specification
+        (whose contracts of block 0 are made by running their constructors). Unknown keys of `config` are ignored here
+        (the pydantic model checks them); forks of other networks are `KernelInputError` naming the key."""
     chain_id: int
     zero_base_fee: bool  # config.zeroBaseFee or config.hansa.fees.zeroBaseFee
     max_code_size: int  # bytes; 24576 unless config.contractSizeLimit says otherwise
+    engine: str  # who makes blocks before the merge: "ethash", "clique", "authority" (IBFT, QBFT, Raft, Aura)
+    terminal_total_difficulty: int | None  # proof of stake begins after it; 0: with the first block; None: never
     def fork(self, number: int, timestamp: int) -> str:
         """Name of the fork active in that block, as in the public tests ("Osaka", "Prague", ...)."""
 
@@ -67,6 +71,11 @@ class Spec:
 
     def genesis_header(self, state_root: bytes) -> bytes:
         """Header of block 0 as geth computes it for this file (which fields exist depends on the forks at 0)."""
+
+    def genesis_hash(self, state_root: bytes) -> bytes:
+        """Keccak of `genesis_header`. On Aura chains, whose seal is no mix hash and nonce, `Header.decode` refuses that."""
+    genesis_gas_limit: int
+    genesis_timestamp: int  # Unix seconds
 
     def next_base_fee(self, parent_header: bytes) -> int:
         """Base fee of the block after, wei (EIP-1559), or 0 with `zero_base_fee`, or before London."""
@@ -119,6 +128,7 @@ class BlockEnv:
         extra_data: bytes = b"",
         difficulty: int = 0,
         excess_blob_gas: int = 0,
+        nonce: bytes = ...,  # 8 bytes; part of the seal before the merge, zero after it
     ) -> BlockEnv: ...
     @staticmethod
     def from_header(rlp: bytes) -> BlockEnv: ...
@@ -339,6 +349,7 @@ class BlockResult:
     transactions_root: bytes
     receipts_root: bytes
     logs_bloom: bytes
+    ommers_hash: bytes
     requests_hash: bytes | None
     withdrawals_root: bytes | None
     blob_gas_used: int | None
@@ -350,6 +361,10 @@ class BlockResult:
     # links are not those that execution gives, which cost time and is their maker's fault), and of what ran at once:
     # apart, conflicts (ran again in their place), repeated (by stm), windows.
     stats: dict[str, int]
+    states: list[bytes]  # before Byzantium: write set from the parent block to after each transaction; else empty
+    def with_state_roots(self, roots: bytes) -> BlockResult:
+        """Before Byzantium a receipt holds the state root after its transaction: until they are given (32 bytes for each
+        of `states`) `receipts` is empty and `receipts_root` zero. The result with both."""
 
 @final
 class BlockJob:
@@ -361,6 +376,8 @@ class BlockJob:
         env: BlockEnv,
         batch: TxBatch,
         *,
+        ommers: bytes = b"",
+        withdrawals: bytes | None = None,
         cache: StateCache | None = None,
         parent_hash: bytes = b"",
         building: bool = False,
@@ -373,7 +390,9 @@ class BlockJob:
         out, too, but not listed as dropped. `hints`: an `access_list`; ignored when malformed.
         `system_calls`: False only for state tests. `rounds_max`: most needs of a block, else `BlockInvalid`
         (too_many_rounds); raise it where the block is certified already and comes without hints. While building, a
-        transaction that takes more is dropped. Blocks before Byzantium are `KernelInputError`.
+        transaction that takes more is dropped. `ommers` (packed headers) and `withdrawals` (RLP list) are what the block
+        carries beside its transactions: rewards and balances follow from them. Of a block before Byzantium the result
+        has no receipts before `BlockResult.with_state_roots`.
         `runner`: auto, sequential, window, stm or access-list; the result is the same. Auto goes by threads, list and
         conflicts: in order on one thread.
 
@@ -398,6 +417,37 @@ def build_header(env: BlockEnv, result: BlockResult, spec: Spec, state_root: byt
 
 def seal_header(template: bytes, state_root: bytes) -> tuple[bytes, bytes]:
     """(header RLP, hash) of a header RLP whose state root is replaced."""
+
+@final
+class RawBlock:
+    """A block taken apart. Its form alone is checked; transactions are cut out as they are."""
+
+    @staticmethod
+    def decode(rlp: bytes) -> RawBlock: ...
+    header: bytes  # RLP
+    hash: bytes
+    transactions: bytes  # packed list of EIP-2718 transactions
+    ommers: bytes  # packed list of headers
+    withdrawals: bytes | None  # RLP list, from Shanghai on
+
+def check_header(
+    spec: Spec, header: bytes, parent_header: bytes, *, parent_total_difficulty: int | None = None
+) -> None:
+    """Rules between a header and its parent, on every fork: number, time, gas limit, difficulty, base fee, blob gas, and
+    which fields there are. Raises `BlockInvalid`. Seals (Ethash, signers, beacon votes) are not checked.
+
+    Without `parent_total_difficulty` the merge of a chain that had one is taken to be where difficulties end."""
+
+def check_block_body(spec: Spec, block: RawBlock, ancestors: Sequence[tuple[bytes, bytes]]) -> None:
+    """Ommers, withdrawals and size against the header; transactions and receipts show by executing the block.
+    `ancestors`: (header, 32-byte hashes of its ommers) of the parent and the six before it, newest first; only looked at
+    when the block has ommers. Raises `BlockInvalid`."""
+
+def next_difficulty(spec: Spec, parent_header: bytes, timestamp: int) -> int:
+    """Difficulty of the proof-of-work block after, made at `timestamp`."""
+
+def next_excess_blob_gas(spec: Spec, parent_header: bytes, timestamp: int) -> int | None:
+    """`excess_blob_gas` of the block after (EIP-4844, EIP-7918); None before Cancun."""
 
 @final
 class CallResult:

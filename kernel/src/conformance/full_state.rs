@@ -14,6 +14,9 @@ use crate::pack;
 use crate::spec::{Alloc, json, parse_account};
 use crate::trie::trie_root;
 
+/// Stands for the root of a storage with something in it: a job only looks whether it is empty.
+const NOT_EMPTY: B256 = B256::repeat_byte(0xff);
+
 /// Every account with its storage and code.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FullState(pub BTreeMap<Address, Alloc>);
@@ -34,13 +37,10 @@ impl FullState {
     /// Put everything into a job's state, so that it never asks.
     pub fn fill(&self, state: &mut JobState) {
         for (address, account) in &self.0 {
-            let code_hash = if account.code.is_empty() { KECCAK256_EMPTY } else { keccak256(&account.code) };
-            state.put_record(
-                *address,
-                Some(&Record { nonce: account.nonce, balance: account.balance, storage_root: B256::ZERO, code_hash }),
-            );
+            let Some(record) = self.record(*address) else { continue };
+            state.put_record(*address, Some(&record));
             if !account.code.is_empty() {
-                state.put_code(code_hash, bytecode(account.code.clone()));
+                state.put_code(record.code_hash, bytecode(account.code.clone()));
             }
             for (slot, value) in &account.storage {
                 state.put_slot(*address, *slot, *value);
@@ -61,7 +61,7 @@ impl FullState {
         Some(Record {
             nonce: account.nonce,
             balance: account.balance,
-            storage_root: if account.storage.is_empty() { EMPTY_ROOT_HASH } else { B256::ZERO },
+            storage_root: if account.storage.is_empty() { EMPTY_ROOT_HASH } else { NOT_EMPTY },
             code_hash: if account.code.is_empty() { KECCAK256_EMPTY } else { keccak256(&account.code) },
         })
     }

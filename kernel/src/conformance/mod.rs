@@ -2,5 +2,6 @@
 
 pub mod answers;
 pub mod blocktest;
+pub mod chain;
 pub mod full_state;
 pub mod statetest;

@@ -98,7 +98,7 @@ fn self_balance<D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), Instruction
 
 pub(super) fn code_hash<D: Recorded>(context: Ictx<'_, '_, D>) -> Result<(), InstructionResult> {
     context.host.chain.aside.balances_seen = true;
-    instructions::host::extcodehash(context)
+    super::fork_opcodes::code_hash(context)
 }
 
 /// A call with value needs the funds and asks whether the account is there; one without asks for neither.

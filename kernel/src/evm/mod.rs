@@ -1,6 +1,8 @@
 //! The only place that touches revm's set-up: context, rules, transactions, system calls, and what its errors are called.
 
 mod cancel;
+mod fork_opcodes;
+pub mod genesis;
 mod in_block;
 pub mod opcodes;
 pub mod precompiles;

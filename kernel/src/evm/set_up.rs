@@ -15,6 +15,7 @@ use revm::state::EvmState;
 use revm::{Database, ExecuteEvm, InspectEvm, Inspector};
 
 use super::cancel::{self, CancelFlag, Watch};
+use super::fork_opcodes;
 use super::in_block;
 use super::precompiles::ChainPrecompiles;
 use super::transaction::{self, Tx};
@@ -24,8 +25,10 @@ use crate::exec::state::{JobState, StateError};
 use crate::header::BlockEnv;
 use crate::spec::{Fork, Spec};
 
-/// Most bytes of EVM memory in one transaction. Gas gets there first below 34 billion gas.
-const MEMORY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Most bytes of EVM memory of a call from outside. In a block gas alone bounds it, or results would differ from other
+/// clients': 1,024 nested frames of w words each cost at least 1,024 * (3 w + w^2 / 512), so that a transaction of 16.7
+/// million gas holds at most 75 MB, and one of 60 million 160 MB.
+const CALL_MEMORY_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Gas of a system call (EIP-4788).
 const SYSTEM_CALL_GAS: u64 = 30_000_000;
 /// Most blobs in one transaction from Osaka on (EIP-7594).
@@ -84,7 +87,7 @@ pub fn cfg_of(spec: &Spec, env: &BlockEnv, purpose: Purpose) -> CfgEnv {
     cfg.limit_contract_code_size = (fork >= Fork::SpuriousDragon).then(|| spec.max_code_size());
     cfg.limit_contract_initcode_size = (fork >= Fork::Shanghai).then(|| spec.max_code_size().saturating_mul(2));
     cfg.tx_gas_limit_cap = Some(spec.tx_gas_limit_cap(env.number, env.timestamp).unwrap_or(u64::MAX));
-    cfg.memory_limit = MEMORY_BYTES_MAX;
+    cfg.memory_limit = if purpose == Purpose::Call { CALL_MEMORY_BYTES_MAX } else { u64::MAX };
     if let Some(rules) = spec.blob_rules(env.timestamp) {
         cfg.blob_base_fee_update_fraction = Some(rules.update_fraction);
         cfg.max_blobs_per_tx = Some(if fork >= Fork::Osaka { rules.max.min(BLOBS_PER_TX_MAX) } else { rules.max });
@@ -141,6 +144,7 @@ pub fn build<'a, D: Recorded>(
     let instructions = EthInstructions::new_mainnet_with_spec(context.cfg.spec);
     let precompiles = ChainPrecompiles::new(context.cfg.spec, spec.vm().precompiles.clone());
     let mut evm = Evm::new(context, instructions, precompiles);
+    fork_opcodes::set_up(&mut evm.instruction, env.fork(spec));
     if cancel.is_some() {
         cancel::watch(&mut evm.instruction);
     }

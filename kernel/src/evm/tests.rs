@@ -30,6 +30,7 @@ fn env() -> BlockEnv {
         extra_data: Bytes::new(),
         difficulty: U256::ZERO,
         excess_blob_gas: 0,
+        ..BlockEnv::default()
     }
 }
 

@@ -1,21 +1,21 @@
 //! One block behind the miss protocol.
 
-use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
-use alloy_primitives::{B64, B256, Bloom};
+use alloy_primitives::{B256, Bloom};
 use rayon::prelude::*;
 
 use super::access_list::{pack_list, read_list};
 use super::cache::CacheView;
 use super::exchange::Exchange;
 use super::need::{Keys, RawValues};
-use super::receipts;
+use super::protocol;
+use super::receipts::{self, Receipt};
 use super::schedule::{Counts, Running, Runs, Schedule};
 use super::sequential::{self, BlockInvalid, Committed, Pass, Plan};
 use super::state::{GUESSED_KEYS_MAX, JobState};
 use super::write_set::WriteSet;
 use crate::error::{InputError, InputResult};
-use crate::evm::{self, system};
-use crate::header::{BlockEnv, Header};
+use crate::evm;
+use crate::header::{Attached, BlockEnv, Header};
 use crate::spec::{Fork, Spec};
 use crate::trie::ordered_root;
 use crate::tx::{TxBatch, TxError};
@@ -39,6 +39,8 @@ pub struct BlockRequest {
     pub spec: Spec,
     pub env: BlockEnv,
     pub batch: TxBatch,
+    /// Ommers and withdrawals.
+    pub attached: Attached,
     pub cache: Option<CacheView>,
     /// Drop invalid transactions instead of failing.
     pub building: bool,
@@ -72,6 +74,7 @@ pub struct BlockResult {
     pub transactions_root: B256,
     pub receipts_root: B256,
     pub logs_bloom: Bloom,
+    pub ommers_hash: B256,
     pub requests_hash: Option<B256>,
     pub withdrawals_root: Option<B256>,
     pub blob_gas_used: Option<u64>,
@@ -79,7 +82,36 @@ pub struct BlockResult {
     pub dropped: Vec<(usize, TxError)>,
     pub access_list: Vec<u8>,
     pub account_updates: Vec<u8>,
+    /// Before Byzantium: what has changed since the parent block after each transaction. Its receipts hold the root of
+    /// the state after it, which the kernel cannot know here: `receipts` is empty and `receipts_root` zero until
+    /// [`BlockResult::with_state_roots`] is given them.
+    pub states: Vec<WriteSet>,
+    /// Receipts that wait for roots.
+    pub rootless: Vec<Receipt>,
     pub stats: Stats,
+}
+
+impl BlockResult {
+    /// The result with its receipts, from the state root after each transaction.
+    ///
+    /// # Errors
+    /// Names `roots` when there is not one for each of `states`.
+    pub fn with_state_roots(mut self, roots: &[B256]) -> InputResult<Self> {
+        if roots.len() != self.states.len() {
+            return Err(InputError::new("roots", format!("{} roots", self.states.len()), roots.len()));
+        }
+        for (receipt, root) in self.rootless.iter_mut().zip(roots) {
+            receipt.state_root = Some(*root);
+        }
+        if !roots.is_empty() {
+            let summary = receipts::summarize(&self.rootless);
+            self.receipts = summary.rlp;
+            self.receipts_root = summary.root;
+        }
+        self.states.clear();
+        self.rootless.clear();
+        Ok(self)
+    }
 }
 
 /// What a step comes back with.
@@ -135,6 +167,8 @@ pub struct BlockJob {
     rounds_max: u32,
     /// Rounds since the transaction at `done.next` first missed, while building.
     stuck: (usize, u32),
+    ommers_hash: B256,
+    withdrawals_root: Option<B256>,
     stats: Stats,
 }
 
@@ -142,13 +176,11 @@ impl BlockJob {
     /// Prepare; nothing is executed yet.
     ///
     /// # Errors
-    /// Names `env` for a block before Byzantium, whose receipts need a root per transaction.
+    /// Names `ommers` when one is so old or new that no block may have it.
     pub fn new(request: BlockRequest) -> InputResult<Self> {
-        let BlockRequest { spec, env, batch, cache, building, hints, system_calls, rounds_max, running } = request;
+        let BlockRequest { spec, env, batch, attached, cache, building, hints, system_calls, rounds_max, running } =
+            request;
         let fork = env.fork(&spec);
-        if fork < Fork::Byzantium {
-            return Err(InputError::new("env", "a block of Byzantium or later", fork.name()));
-        }
         let txs: Vec<_> = batch
             .entries()
             .par_iter()
@@ -160,7 +192,8 @@ impl BlockJob {
         let keys_max = KEYS_OF_PROTOCOL
             .saturating_add(reads)
             .saturating_add(txs.len().saturating_mul(GUESSED_KEYS_MAX + 2))
-            .saturating_add(listed);
+            .saturating_add(listed)
+            .saturating_add(attached.withdrawals.as_ref().map_or(0, Vec::len));
         let mut state = JobState::new(fork.spec_id(), cache, keys_max);
         if let Some(parent) = env.number.checked_sub(1) {
             state.set_parent(parent, env.parent_hash);
@@ -174,8 +207,11 @@ impl BlockJob {
         // While building, places differ from those of the block that the list was made for.
         let list = list.filter(|_| !building);
         let given = if list.is_some() { hints } else { Vec::new() };
-        let (before, after) =
-            if system_calls { (system::before(&env, fork), system::after(fork)) } else { (Vec::new(), Vec::new()) };
+        let (before, after) = if system_calls {
+            (protocol::before(&spec, &env, fork), protocol::after(&spec, &env, fork, &attached)?)
+        } else {
+            (Vec::new(), Vec::new())
+        };
         Ok(Self {
             plan: Plan { spec, env, fork, batch, txs, before, after, building },
             state,
@@ -187,6 +223,8 @@ impl BlockJob {
             hints: keys,
             rounds_max,
             stuck: (usize::MAX, 0),
+            ommers_hash: attached.ommers_hash(),
+            withdrawals_root: (fork >= Fork::Shanghai).then(|| attached.withdrawals_root()),
             stats: counts,
         })
     }
@@ -348,20 +386,24 @@ impl BlockJob {
         );
         self.stats.parallel = self.schedule.counts();
         self.stats.hints_wrong = u64::from(!self.given.is_empty() && self.given != access_list);
+        let rooted = !done.states.is_empty();
         Ok(Box::new(BlockResult {
             gas_used: done.gas_used,
-            receipts: summary.rlp,
+            receipts: if rooted { Vec::new() } else { summary.rlp },
             write_set,
             transactions_root,
-            receipts_root: summary.root,
+            receipts_root: if rooted { B256::ZERO } else { summary.root },
             logs_bloom: summary.bloom,
+            ommers_hash: self.ommers_hash,
             requests_hash: (fork >= Fork::Prague).then(|| receipts::requests_hash(&requests)),
-            withdrawals_root: (fork >= Fork::Shanghai).then_some(EMPTY_WITHDRAWALS),
+            withdrawals_root: self.withdrawals_root,
             blob_gas_used: (fork >= Fork::Cancun).then_some(done.blob_gas_used),
             included: done.included,
             dropped: done.dropped,
             access_list,
             account_updates,
+            states: done.states,
+            rootless: if rooted { done.receipts } else { Vec::new() },
             stats: self.stats,
         }))
     }
@@ -373,7 +415,7 @@ pub fn build_header(env: &BlockEnv, result: &BlockResult, spec: &Spec, state_roo
     let fork = env.fork(spec);
     Header::new(alloy_consensus::Header {
         parent_hash: env.parent_hash,
-        ommers_hash: EMPTY_OMMER_ROOT_HASH,
+        ommers_hash: result.ommers_hash,
         beneficiary: env.beneficiary,
         state_root,
         transactions_root: result.transactions_root,
@@ -386,7 +428,7 @@ pub fn build_header(env: &BlockEnv, result: &BlockResult, spec: &Spec, state_roo
         timestamp: env.timestamp,
         extra_data: env.extra_data.clone(),
         mix_hash: env.prev_randao,
-        nonce: B64::ZERO,
+        nonce: env.nonce,
         base_fee_per_gas: (fork >= Fork::London).then_some(env.base_fee_per_gas),
         withdrawals_root: result.withdrawals_root,
         blob_gas_used: result.blob_gas_used,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use alloy_consensus::constants::EMPTY_ROOT_HASH;
 use alloy_primitives::map::{AddressMap, B256Map, DefaultHashBuilder};
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
@@ -135,7 +136,8 @@ impl StateCache {
 
     /// Keep the write set of a block as an overlay on its parent. The oldest overlay goes when there are too many.
     pub fn stage(&self, parent: B256, hash: B256, writes: &WriteSet) {
-        let overlay = Arc::new(Overlay::new(parent, hash, writes));
+        let view = self.view(parent);
+        let overlay = Arc::new(Overlay::new(parent, hash, writes, view.as_ref()));
         let mut inner = self.lock();
         inner.overlays.retain(|other| other.hash != hash);
         if inner.overlays.len() >= inner.overlays_max {
@@ -235,17 +237,27 @@ impl Inner {
 }
 
 impl Overlay {
-    fn new(parent: B256, hash: B256, writes: &WriteSet) -> Self {
+    fn new(parent: B256, hash: B256, writes: &WriteSet, view: Option<&CacheView>) -> Self {
         let mut accounts = AddressMap::default();
         let mut codes = B256Map::default();
         for write in &writes.accounts {
-            let record = (!write.deleted).then_some(Record {
+            let mut record = (!write.deleted).then_some(Record {
                 nonce: write.nonce,
                 balance: write.balance,
                 // The root after this block is the trie's business; zero says "not known".
                 storage_root: B256::ZERO,
                 code_hash: write.code_hash,
             });
+            if let Some(record) = record.as_mut().filter(|record| record.may_bar_creation())
+                && write.slots.is_empty()
+            {
+                // Whether there is storage stays as it was.
+                record.storage_root = match view.and_then(|view| view.account(write.address)) {
+                    _ if write.wiped => EMPTY_ROOT_HASH,
+                    Some(before) => before.map_or(EMPTY_ROOT_HASH, |before| before.storage_root),
+                    None => B256::ZERO,
+                };
+            }
             if let Some(code) = &write.code {
                 codes.insert(write.code_hash, super::state::bytecode(code.clone()));
             }
@@ -325,9 +337,18 @@ impl Layers {
         if inner.head.is_some_and(|head| self.bases.contains(&head)) { read(&mut inner) } else { None }
     }
 
-    /// As [`CacheView::account`].
+    /// As [`CacheView::account`]. One without code and nonce of which it is not known whether it has storage is not known,
+    /// since a creation there depends on it (EIP-7610).
     #[must_use]
     pub fn account(&self, address: Address) -> Option<Option<Record>> {
+        let known = |record: &Option<Record>| {
+            record.is_none_or(|record| !(record.may_bar_creation() && record.storage_root.is_zero()))
+        };
+        self.find_account(address).filter(known)
+    }
+
+    #[allow(clippy::option_option)] // as in `account`
+    fn find_account(&self, address: Address) -> Option<Option<Record>> {
         for overlay in &self.chain {
             if let Some(account) = overlay.accounts.get(&address) {
                 return Some(account.record);

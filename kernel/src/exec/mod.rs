@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod jitter;
 pub mod need;
 pub mod overrides;
+pub mod protocol;
 pub mod receipts;
 pub mod schedule;
 pub mod sequential;

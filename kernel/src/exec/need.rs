@@ -24,6 +24,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether there is neither code nor nonce, so that storage alone would keep a contract from being created here.
+    #[must_use]
+    pub fn may_bar_creation(&self) -> bool {
+        self.nonce == 0 && self.code_hash == KECCAK256_EMPTY
+    }
+
     /// Read 105 bytes; `None` is an account that does not exist.
     ///
     /// # Errors

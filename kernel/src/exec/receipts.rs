@@ -63,11 +63,13 @@ impl FailureReason {
     }
 }
 
-/// Receipt of one transaction, Byzantium or later.
+/// Receipt of one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     pub tx_type: u8,
     pub success: bool,
+    /// Before Byzantium, instead of the status: the state root after the transaction, zero until it is known.
+    pub state_root: Option<B256>,
     pub cumulative_gas_used: u64,
     pub logs: Vec<Log>,
     /// In no hash: it stands in stored receipts only.
@@ -75,8 +77,15 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    fn outcome(&self) -> &dyn Encodable {
+        match &self.state_root {
+            Some(root) => root,
+            None => &self.success,
+        }
+    }
+
     fn body_length(&self, bloom: Option<&Bloom>) -> usize {
-        self.success.length()
+        self.outcome().length()
             + self.cumulative_gas_used.length()
             + bloom.map_or(0, Encodable::length)
             + self.logs.length()
@@ -90,7 +99,7 @@ impl Receipt {
     fn encode_stored(&self, out: &mut Vec<u8>) {
         RlpHeader { list: true, payload_length: self.stored_payload() }.encode(out);
         self.tx_type.encode(out);
-        self.success.encode(out);
+        self.outcome().encode(out);
         self.cumulative_gas_used.encode(out);
         self.logs.encode(out);
         if let Some(reason) = self.reason {
@@ -111,7 +120,7 @@ impl Receipt {
             out.push(self.tx_type);
         }
         RlpHeader { list: true, payload_length }.encode(&mut out);
-        self.success.encode(&mut out);
+        self.outcome().encode(&mut out);
         self.cumulative_gas_used.encode(&mut out);
         bloom.encode(&mut out);
         self.logs.encode(&mut out);

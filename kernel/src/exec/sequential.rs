@@ -5,17 +5,21 @@ use std::ops::Range;
 
 use alloy_consensus::Typed2718;
 use alloy_primitives::map::AddressSet;
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, B256, Bytes};
 use revm::context::result::{ExecutionResult, InvalidTransaction};
+use revm::state::Account;
 
 use super::commit::{self, Ahead};
+use super::protocol::Action;
 use super::receipts::{FailureReason, Receipt};
 use super::schedule::Runs;
 use super::state::{JobState, Mark};
+use super::write_set::WriteSet;
 use crate::error::InputError;
 use crate::evm::system::{self, SystemCall};
 use crate::evm::{self, Outcome, Purpose};
 use crate::header::BlockEnv;
+use crate::spec::blob::GAS_PER_BLOB;
 use crate::spec::{Fork, Spec};
 use crate::tx::{Entry, TxBatch, TxCode, TxError};
 
@@ -23,8 +27,6 @@ use crate::tx::{Entry, TxBatch, TxCode, TxError};
 pub const GUESSED_GAS_MAX: u64 = 5_000_000;
 /// What a transaction costs a step beside its gas: set-up of revm and folding in.
 pub const WORK_PER_TX: u64 = 10_000;
-/// Gas of one blob.
-const GAS_PER_BLOB: u64 = 131_072;
 
 /// A block that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +54,8 @@ pub struct Plan {
     pub batch: TxBatch,
     /// One per entry of the batch; `None` where the entry is refused.
     pub txs: Vec<Option<evm::Tx>>,
-    pub before: Vec<SystemCall>,
-    pub after: Vec<SystemCall>,
+    pub before: Vec<Action>,
+    pub after: Vec<Action>,
     pub building: bool,
 }
 
@@ -68,6 +70,8 @@ pub struct Committed {
     pub included: Vec<usize>,
     pub dropped: Vec<(usize, TxError)>,
     pub requests: Vec<Bytes>,
+    /// Before Byzantium: what has changed since the parent block after each transaction.
+    pub states: Vec<WriteSet>,
     /// Senders whose later transactions cannot be built in.
     blocked: AddressSet,
 }
@@ -88,21 +92,20 @@ pub enum Pass {
 }
 
 enum Item<'p> {
-    Before(&'p SystemCall),
+    Protocol(&'p Action),
     Tx(usize),
-    After(&'p SystemCall),
 }
 
 impl Plan {
     fn item(&self, position: usize) -> Option<Item<'_>> {
-        if let Some(call) = self.before.get(position) {
-            return Some(Item::Before(call));
+        if let Some(action) = self.before.get(position) {
+            return Some(Item::Protocol(action));
         }
         let position = position - self.before.len();
         if position < self.txs.len() {
             return Some(Item::Tx(position));
         }
-        self.after.get(position - self.txs.len()).map(Item::After)
+        self.after.get(position - self.txs.len()).map(Item::Protocol)
     }
 
     /// The transaction at a position of `Committed::next`, if it is one.
@@ -134,8 +137,8 @@ impl Plan {
     pub fn prefetch(&self, state: &mut JobState) {
         state.prefetch_account(self.env.beneficiary);
         if !(self.before.is_empty() && self.after.is_empty()) {
-            for call in self.before.iter().chain(&self.after) {
-                if state.prefetch_account(call.address) {
+            for action in self.before.iter().chain(&self.after) {
+                if let (true, Action::Call(call)) = (action.prefetch(state), action) {
                     state.prefetch_code_of(call.address);
                 }
             }
@@ -176,7 +179,7 @@ pub fn run(plan: &Plan, state: &mut JobState, done: &mut Committed, left: &mut u
             return Pass::Limit;
         }
         let work = match item {
-            Item::Before(call) | Item::After(call) => match run_system_call(&mut evm, call, done) {
+            Item::Protocol(action) => match run_action(&mut evm, action, done) {
                 Ok(work) => work,
                 Err(pass) => return pass,
             },
@@ -191,12 +194,20 @@ pub fn run(plan: &Plan, state: &mut JobState, done: &mut Committed, left: &mut u
     Pass::Done
 }
 
-fn run_system_call(evm: &mut evm::Evm<'_>, call: &SystemCall, done: &mut Committed) -> Result<u64, Pass> {
+fn run_action(evm: &mut evm::Evm<'_>, action: &Action, done: &mut Committed) -> Result<u64, Pass> {
     let state = evm::state_of(evm);
-    if !state.prefetch_account(call.address) {
+    if !action.prefetch(state) {
         return Err(Pass::Missed);
     }
-    if !state.has_code(call.address) {
+    if let Action::Call(call) = action {
+        return run_system_call(evm, call, done);
+    }
+    action.apply(state);
+    Ok(0)
+}
+
+fn run_system_call(evm: &mut evm::Evm<'_>, call: &SystemCall, done: &mut Committed) -> Result<u64, Pass> {
+    if !evm::state_of(evm).has_code(call.address) {
         return match call.request {
             None => Ok(0),
             Some(_) => Err(Pass::Invalid(BlockInvalid::new(
@@ -248,7 +259,7 @@ fn run_tx(
         return Ok(WORK_PER_TX);
     }
     let blob_gas = tx.blob_hashes.len() as u64 * GAS_PER_BLOB;
-    let blob_gas_max = plan.spec.blob_rules(plan.env.timestamp).map_or(0, |rules| rules.max * GAS_PER_BLOB);
+    let blob_gas_max = plan.spec.blob_rules(plan.env.timestamp).map_or(0, |rules| rules.gas_max());
     let fits = done.gas_used.saturating_add(tx.gas_limit) <= plan.env.gas_limit
         && done.blob_gas_used + blob_gas <= blob_gas_max;
     if !fits {
@@ -294,8 +305,16 @@ fn run_tx(
             if !state.prefetch_account(plan.env.beneficiary) {
                 return Err(Pass::Missed);
             }
+            // What is paid to an account that goes in the same transaction goes with it.
+            let gone = changes.get(&plan.env.beneficiary).is_some_and(Account::is_selfdestructed);
             state.commit_tx(changes, Mark { index: place, strict });
-            state.reward(plan.env.beneficiary, tip, place);
+            if !gone {
+                state.reward(plan.env.beneficiary, tip, place);
+            }
+            let rooted = plan.fork < Fork::Byzantium;
+            if rooted {
+                done.states.push(state.write_set());
+            }
             if plan.fork < Fork::Cancun && state.destroyed() {
                 // Storage is gone as a whole: what ran ahead may have read it.
                 runs.drop_rest();
@@ -305,6 +324,7 @@ fn run_tx(
             done.receipts.push(Receipt {
                 tx_type: decoded.tx.ty(),
                 success: result.is_success(),
+                state_root: rooted.then_some(B256::ZERO),
                 cumulative_gas_used: done.gas_used,
                 reason: FailureReason::of(&result),
                 logs: result.into_logs(),

@@ -180,7 +180,11 @@ impl revm::Database for View<'_> {
             Ok(mut read) => {
                 read.fields = self.with_expected_nonce(address, read.fields);
                 self.reads.accounts.push(read);
-                Ok(read.fields.map(AccountInfo::from))
+                let bars = read.fields.is_some_and(|fields| self.base.peek_bars_creation(address, fields));
+                Ok(read.fields.map(|fields| {
+                    let info = AccountInfo::from(fields);
+                    if bars { AccountInfo { code_hash: B256::ZERO, ..info } } else { info }
+                }))
             }
             Err(Some(index)) => Err(self.wait(index)),
             Err(None) => Err(self.miss()),

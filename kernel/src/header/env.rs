@@ -1,13 +1,13 @@
 //! What a block is executed in.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B64, B256, Bytes, U256};
 
 use super::Header;
 use crate::error::InputResult;
 use crate::spec::{Fork, Spec};
 
 /// Consensus fields of a block that are known before it is executed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BlockEnv {
     pub parent_hash: B256,
     pub number: u64,
@@ -21,6 +21,8 @@ pub struct BlockEnv {
     pub extra_data: Bytes,
     pub difficulty: U256,
     pub excess_blob_gas: u64,
+    /// Part of the seal before the merge, 0 after it; goes into the header as it is.
+    pub nonce: B64,
 }
 
 impl BlockEnv {
@@ -47,6 +49,7 @@ impl BlockEnv {
             extra_data: header.extra_data.clone(),
             difficulty: header.difficulty,
             excess_blob_gas: header.excess_blob_gas.unwrap_or_default(),
+            nonce: header.nonce,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Block headers: their RLP, their hash, and the environment that a block is executed in.
 
+pub mod block;
 mod env;
+pub mod rules;
 
 use alloy_primitives::{B256, keccak256};
 use alloy_rlp::{Decodable, Encodable};
 
+pub use block::{Attached, RawBlock};
 pub use env::BlockEnv;
 
 use crate::error::{InputError, InputResult};

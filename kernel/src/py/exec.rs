@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use alloy_primitives::B256;
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -18,6 +19,8 @@ use crate::exec::cache::{CacheView, StateCache};
 use crate::exec::need::{Keys, RawValues};
 use crate::exec::schedule::{Runner, Running};
 use crate::exec::sequential::BlockInvalid;
+use crate::exec::write_set::WriteSet;
+use crate::header::Attached;
 use crate::pack;
 
 create_exception!(hansa_kernel, PyBlockInvalid, PyException, "The block breaks a rule: `code`, `index`, `message`.");
@@ -225,6 +228,25 @@ impl PyBlockResult {
     }
 
     #[getter]
+    fn ommers_hash<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        bytes(py, self.inner.ommers_hash)
+    }
+
+    #[getter]
+    fn states<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let encoded = heavy(py, || self.inner.states.iter().map(WriteSet::encode).collect::<Vec<_>>())?;
+        PyList::new(py, encoded.into_iter().map(|writes| bytes(py, writes)))
+    }
+
+    fn with_state_roots(&self, py: Python<'_>, roots: &[u8]) -> PyResult<Self> {
+        let inner = heavy_checked(py, || {
+            let roots: Vec<B256> = pack::fixed::<32>("roots", roots)?.iter().map(B256::from).collect();
+            self.inner.clone().with_state_roots(&roots)
+        })?;
+        Self::new(py, inner)
+    }
+
+    #[getter]
     fn requests_hash<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.inner.requests_hash.map(|hash| bytes(py, hash))
     }
@@ -303,8 +325,8 @@ pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl PyBlockJob {
     #[new]
     #[pyo3(signature = (
-        spec, env, batch, *, cache = None, parent_hash = None, building = false, hints = None, system_calls = true,
-        rounds_max = ROUNDS_MAX, runner = "auto"
+        spec, env, batch, *, ommers = None, withdrawals = None, cache = None, parent_hash = None, building = false,
+        hints = None, system_calls = true, rounds_max = ROUNDS_MAX, runner = "auto"
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -312,6 +334,8 @@ impl PyBlockJob {
         spec: &Bound<'_, PySpec>,
         env: &Bound<'_, PyBlockEnv>,
         batch: &Bound<'_, PyTxBatch>,
+        ommers: Option<&[u8]>,
+        withdrawals: Option<&[u8]>,
         cache: Option<&Bound<'_, PyStateCache>>,
         parent_hash: Option<&[u8]>,
         building: bool,
@@ -331,6 +355,7 @@ impl PyBlockJob {
                 spec: spec.0.clone(),
                 env: env.0.clone(),
                 batch: batch.0.clone(),
+                attached: Attached::read(ommers.unwrap_or_default(), withdrawals)?,
                 cache,
                 building,
                 hints: hints.unwrap_or_default().to_vec(),

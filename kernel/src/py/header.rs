@@ -174,7 +174,8 @@ impl PyBlockEnv {
     #[new]
     #[pyo3(signature = (
         *, parent_hash, number, timestamp, gas_limit, base_fee_per_gas, beneficiary, prev_randao,
-        parent_beacon_block_root = None, extra_data = None, difficulty = None, excess_blob_gas = 0
+        parent_beacon_block_root = None, extra_data = None, difficulty = None, excess_blob_gas = 0,
+        nonce = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -190,6 +191,7 @@ impl PyBlockEnv {
         extra_data: Option<&[u8]>,
         difficulty: Option<&Bound<'_, PyAny>>,
         excess_blob_gas: u64,
+        nonce: Option<&[u8]>,
     ) -> PyResult<Self> {
         let difficulty = difficulty.map(|value| u256_of("difficulty", value)).transpose()?.unwrap_or_default();
         light_checked(py, || {
@@ -208,6 +210,10 @@ impl PyBlockEnv {
                 extra_data: alloy_primitives::Bytes::copy_from_slice(extra_data.unwrap_or_default()),
                 difficulty,
                 excess_blob_gas,
+                nonce: match nonce {
+                    Some(nonce) => pack::exact::<8>("nonce", nonce)?.into(),
+                    None => alloy_primitives::B64::ZERO,
+                },
             }))
         })
     }

@@ -1,6 +1,7 @@
 //! The only place that knows Python: convert, release the interpreter lock, map errors. No logic.
 
 mod base;
+mod block;
 mod bls;
 mod call;
 mod conformance;
@@ -24,6 +25,7 @@ fn kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     spec::register(module)?;
     header::register(module)?;
     exec::register(module)?;
+    block::register(module)?;
     call::register(module)?;
     trace::register(module)?;
     conformance::register(module)?;

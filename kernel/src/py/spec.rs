@@ -4,9 +4,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::base::{heavy, light, light_checked};
+use super::tx::int_of;
 use crate::header::Header;
 use crate::pack;
-use crate::spec::Spec;
+use crate::spec::{Engine, Spec};
 
 /// Rules of one chain.
 #[pyclass(frozen, name = "Spec", module = "hansa_kernel")]
@@ -34,6 +35,20 @@ impl PySpec {
         self.0.max_code_size()
     }
 
+    #[getter]
+    fn engine(&self) -> &'static str {
+        match self.0.engine() {
+            Engine::Ethash => "ethash",
+            Engine::Clique => "clique",
+            Engine::Authority => "authority",
+        }
+    }
+
+    #[getter]
+    fn terminal_total_difficulty<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.0.terminal_total_difficulty().map(|total| int_of(py, total)).transpose()
+    }
+
     fn fork(&self, number: u64, timestamp: u64) -> &'static str {
         self.0.fork(number, timestamp).name()
     }
@@ -47,6 +62,22 @@ impl PySpec {
         let root = light_checked(py, || pack::exact::<32>("state_root", state_root))?;
         let header = light(|| self.0.genesis().header(&self.0, root.into()))?;
         Ok(PyBytes::new(py, &header.rlp))
+    }
+
+    fn genesis_hash<'py>(&self, py: Python<'py>, state_root: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let root = light_checked(py, || pack::exact::<32>("state_root", state_root))?;
+        let header = light(|| self.0.genesis().header(&self.0, root.into()))?;
+        Ok(PyBytes::new(py, header.hash.as_slice()))
+    }
+
+    #[getter]
+    fn genesis_gas_limit(&self) -> u64 {
+        self.0.genesis().gas_limit()
+    }
+
+    #[getter]
+    fn genesis_timestamp(&self) -> u64 {
+        self.0.genesis().timestamp()
     }
 
     fn next_base_fee(&self, py: Python<'_>, parent_header: &[u8]) -> PyResult<u64> {

@@ -10,7 +10,7 @@ pub enum Fork {
     TangerineWhistle,
     SpuriousDragon,
     Byzantium,
-    /// EIP-1283 storage gas is not built: blocks between Constantinople and Petersburg run with Petersburg's rules.
+    /// With EIP-1283's storage gas, which Petersburg took back.
     Constantinople,
     Petersburg,
     Istanbul,
@@ -77,7 +77,7 @@ impl Fork {
         }
     }
 
-    /// revm's name of the rules.
+    /// revm's name of the rules. It has none for Constantinople: those of Petersburg with another SSTORE.
     #[must_use]
     pub const fn spec_id(self) -> SpecId {
         match self {

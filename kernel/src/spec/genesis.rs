@@ -10,12 +10,15 @@ use serde_json::{Map, Value};
 use super::{Fork, INITIAL_BASE_FEE, Spec, json};
 use crate::error::{InputError, InputResult};
 use crate::exec::write_set::{AccountWrite, WriteSet};
-use crate::header::Header;
+use crate::header::{BlockEnv, Header};
 
 /// Gas limit where the file gives none (geth: `GenesisGasLimit`).
 const DEFAULT_GAS_LIMIT: u64 = 4_712_388;
 /// Difficulty of an ethash chain whose file gives none (geth: `GenesisDifficulty`).
 const DEFAULT_DIFFICULTY: u64 = 131_072;
+
+/// RLP of mix hash and nonce.
+const MIX_HASH_AND_NONCE_BYTES: usize = 33 + 9;
 
 /// An account of `alloc`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +28,15 @@ pub struct Alloc {
     pub code: Bytes,
     /// Slots without zero values.
     pub storage: BTreeMap<U256, U256>,
+}
+
+/// The last two fields of an old header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seal {
+    /// Mix hash and nonce.
+    Ethereum(B256, u64),
+    /// RLP of other fields in their place (Aura).
+    Fields(Vec<u8>),
 }
 
 /// Fields of block 0.
@@ -45,9 +57,72 @@ pub struct Genesis {
     excess_blob_gas: Option<u64>,
     blob_gas_used: Option<u64>,
     alloc: BTreeMap<Address, Alloc>,
+    /// Seal fields of another form than mix hash and nonce, RLP.
+    seal_fields: Option<Vec<u8>>,
 }
 
 impl Genesis {
+    /// Block 0 of an `OpenEthereum` file; `root` is its `genesis`.
+    pub(super) fn of_open_ethereum(
+        root: &Map<String, Value>,
+        seal: Seal,
+        alloc: BTreeMap<Address, Alloc>,
+    ) -> InputResult<Self> {
+        let number = |key: &str| json::member(root, key).map(|value| json::u64(&format!("genesis.{key}"), value));
+        let (mix_hash, nonce, seal_fields) = match seal {
+            Seal::Ethereum(mix_hash, nonce) => (mix_hash, nonce, None),
+            Seal::Fields(fields) => (B256::ZERO, 0, Some(fields)),
+        };
+        Ok(Self {
+            parent_hash: match json::member(root, "parentHash") {
+                Some(Value::String(text)) => json::word("genesis.parentHash", text)?,
+                _ => B256::ZERO,
+            },
+            gas_limit: number("gasLimit").transpose()?.unwrap_or_default(),
+            timestamp: number("timestamp").transpose()?.unwrap_or_default(),
+            nonce,
+            difficulty: json::member(root, "difficulty")
+                .map(|value| json::u256("genesis.difficulty", value))
+                .transpose()?,
+            beneficiary: match json::member(root, "author") {
+                Some(Value::String(text)) => json::address("genesis.author", text)?,
+                _ => Address::ZERO,
+            },
+            mix_hash,
+            extra_data: json::member(root, "extraData")
+                .map(|value| json::bytes("genesis.extraData", value))
+                .transpose()?
+                .unwrap_or_default(),
+            base_fee: number("baseFeePerGas").transpose()?,
+            alloc,
+            seal_fields,
+            ..Self::default()
+        })
+    }
+
+    /// The same with other accounts.
+    pub(super) fn with_alloc(self, alloc: BTreeMap<Address, Alloc>) -> Self {
+        Self { alloc, ..self }
+    }
+
+    /// What block 0 would be executed in.
+    pub(super) fn env(&self, spec: &Spec) -> BlockEnv {
+        // Constructors pay nothing.
+        BlockEnv { gas_limit: u64::MAX, base_fee_per_gas: 0, ..BlockEnv::of(&self.header(spec, B256::ZERO).inner) }
+    }
+
+    /// Seconds since 1970 of block 0.
+    #[must_use]
+    pub fn timestamp(&self) -> u64 {
+        self.timestamp
+    }
+
+    /// Gas limit of block 0.
+    #[must_use]
+    pub fn gas_limit(&self) -> u64 {
+        if self.gas_limit == 0 { DEFAULT_GAS_LIMIT } else { self.gas_limit }
+    }
+
     pub(super) fn parse(root: &Map<String, Value>) -> InputResult<Self> {
         let number = |key: &str| json::member(root, key).map(|value| json::u64(key, value)).transpose();
         let text = |key: &str| match json::member(root, key) {
@@ -91,6 +166,7 @@ impl Genesis {
             excess_blob_gas: number("excessBlobGas")?,
             blob_gas_used: number("blobGasUsed")?,
             alloc,
+            seal_fields: None,
         })
     }
 
@@ -124,7 +200,7 @@ impl Genesis {
             if self.ethash && self.mix_hash.is_zero() { U256::from(DEFAULT_DIFFICULTY) } else { U256::ZERO }
         });
         let cancun = fork >= Fork::Cancun;
-        Header::new(alloy_consensus::Header {
+        let header = Header::new(alloy_consensus::Header {
             parent_hash: self.parent_hash,
             ommers_hash: EMPTY_OMMER_ROOT_HASH,
             beneficiary: self.beneficiary,
@@ -134,7 +210,7 @@ impl Genesis {
             logs_bloom: Bloom::ZERO,
             difficulty,
             number: self.number,
-            gas_limit: if self.gas_limit == 0 { DEFAULT_GAS_LIMIT } else { self.gas_limit },
+            gas_limit: self.gas_limit(),
             gas_used: self.gas_used,
             timestamp: self.timestamp,
             extra_data: self.extra_data.clone(),
@@ -147,8 +223,27 @@ impl Genesis {
             parent_beacon_block_root: cancun.then_some(B256::ZERO),
             requests_hash: (fork >= Fork::Prague).then_some(EMPTY_REQUESTS_HASH),
             ..Default::default()
-        })
+        });
+        match &self.seal_fields {
+            Some(fields) => resealed(header, fields),
+            None => header,
+        }
     }
+}
+
+/// The header with other fields in the place of mix hash and nonce. Its bytes are no header of Ethereum's form.
+fn resealed(header: Header, fields: &[u8]) -> Header {
+    let inner = &header.inner;
+    let whole = alloy_rlp::Header::decode_bytes(&mut &header.rlp[..], true).unwrap_or_default();
+    // Mix hash and nonce have fixed lengths; only the base fee can stand after them.
+    let after = inner.base_fee_per_gas.map(alloy_rlp::encode).unwrap_or_default();
+    let before = whole.len().saturating_sub(MIX_HASH_AND_NONCE_BYTES + after.len());
+    let payload = [whole.get(..before).unwrap_or_default(), fields, &after].concat();
+    let mut rlp = Vec::with_capacity(payload.len() + 4);
+    alloy_rlp::Header { list: true, payload_length: payload.len() }.encode(&mut rlp);
+    rlp.extend_from_slice(&payload);
+    let hash = keccak256(&rlp);
+    Header { inner: header.inner, rlp, hash }
 }
 
 pub(crate) fn parse_account(key: &str, value: &Value) -> InputResult<Alloc> {

@@ -5,10 +5,14 @@ use serde_json::{Map, Value};
 
 use crate::error::{InputError, InputResult};
 
-/// A member of an object; null counts as absent.
+/// A member of an object; null counts as absent. Where `key` is not there as it is spelt, upper and lower case do not
+/// matter: geth and Besu both read files so.
 #[must_use]
 pub fn member<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
-    object.get(key).filter(|value| !value.is_null())
+    object
+        .get(key)
+        .or_else(|| object.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value))
+        .filter(|value| !value.is_null())
 }
 
 /// The value as an object.
@@ -26,7 +30,8 @@ pub fn object<'a>(field: &str, value: &'a Value) -> InputResult<&'a Map<String, 
 pub fn u256(field: &str, value: &Value) -> InputResult<U256> {
     let bad = || InputError::new(field, "a number below 2^256, hex or decimal", value);
     match value {
-        Value::Number(number) => number.as_u64().map(U256::from).ok_or_else(bad),
+        // Numbers beyond 2^64 stand in public files without quotes, so their digits are kept.
+        Value::Number(number) => U256::from_str_radix(number.as_str(), 10).map_err(|_| bad()),
         Value::String(text) => match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
             Some("") => Ok(U256::ZERO),
             Some(digits) => U256::from_str_radix(digits, 16).map_err(|_| bad()),

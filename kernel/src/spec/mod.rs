@@ -1,21 +1,29 @@
 //! Rules of one chain: geth's `genesis.json`, with Hansa's own part under `config.hansa`.
 
+pub mod blob;
+pub mod dao;
 mod fork;
 mod genesis;
 pub mod json;
+mod network;
+mod openethereum;
+mod pow;
+mod schedule;
 #[cfg(test)]
 mod tests;
 mod vm;
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, address};
+use alloy_primitives::{Address, U256, address};
 use revm::primitives::hardfork::SpecId;
 use serde_json::{Map, Value};
 
 pub use fork::{FORKS, Fork};
 pub(crate) use genesis::parse_account;
 pub use genesis::{Alloc, Genesis};
+use pow::Pow;
+pub use pow::{Engine, PowParent};
 pub use vm::VmRules;
 
 use crate::error::{InputError, InputResult};
@@ -34,39 +42,6 @@ const MAINNET_DEPOSIT_CONTRACT: Address = address!("00000000219ab540356cBB839Cbe
 /// EIP-1559: gas target = limit div this; largest change of the base fee = 1 / denominator.
 const ELASTICITY: u64 = 2;
 const BASE_FEE_CHANGE_DENOMINATOR: u64 = 8;
-
-/// Forks that begin at a block number, by their keys in `config`.
-const BY_NUMBER: [(&str, Fork); 9] = [
-    ("homesteadBlock", Fork::Homestead),
-    ("eip150Block", Fork::TangerineWhistle),
-    ("eip158Block", Fork::SpuriousDragon),
-    ("byzantiumBlock", Fork::Byzantium),
-    ("constantinopleBlock", Fork::Constantinople),
-    ("petersburgBlock", Fork::Petersburg),
-    ("istanbulBlock", Fork::Istanbul),
-    ("berlinBlock", Fork::Berlin),
-    ("londonBlock", Fork::London),
-];
-
-/// Forks that begin at a timestamp.
-const BY_TIME: [(&str, Fork); 4] = [
-    ("shanghaiTime", Fork::Shanghai),
-    ("cancunTime", Fork::Cancun),
-    ("pragueTime", Fork::Prague),
-    ("osakaTime", Fork::Osaka),
-];
-
-/// Blob schedule entries: key in `config`, key in `config.blobSchedule`, defaults (target, max, update fraction).
-const BLOB_SCHEDULE: [(&str, &str, BlobRules); 8] = [
-    ("cancunTime", "cancun", BlobRules { target: 3, max: 6, update_fraction: 3_338_477 }),
-    ("pragueTime", "prague", BlobRules { target: 6, max: 9, update_fraction: 5_007_716 }),
-    ("osakaTime", "osaka", BlobRules { target: 6, max: 9, update_fraction: 5_007_716 }),
-    ("bpo1Time", "bpo1", BlobRules { target: 10, max: 15, update_fraction: 8_346_193 }),
-    ("bpo2Time", "bpo2", BlobRules { target: 14, max: 21, update_fraction: 11_684_671 }),
-    ("bpo3Time", "bpo3", BlobRules { target: 14, max: 21, update_fraction: 11_684_671 }),
-    ("bpo4Time", "bpo4", BlobRules { target: 14, max: 21, update_fraction: 11_684_671 }),
-    ("bpo5Time", "bpo5", BlobRules { target: 14, max: 21, update_fraction: 11_684_671 }),
-];
 
 /// Blob limits of a time (EIP-4844, EIP-7840).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +64,7 @@ struct Rules {
     by_time: Vec<(u64, Fork)>,
     /// (first timestamp, rules), ascending.
     blobs: Vec<(u64, BlobRules)>,
+    pow: Pow,
     zero_base_fee: bool,
     max_code_size: usize,
     hansa: bool,
@@ -98,7 +74,8 @@ struct Rules {
 }
 
 impl Spec {
-    /// Parse a chain spec (JSON). Unknown keys of `config` are ignored.
+    /// Parse a chain spec: geth's genesis (JSON), with the keys that Besu and Quorum add, or `OpenEthereum`'s file. Unknown
+    /// keys of `config` are ignored.
     ///
     /// # Errors
     /// Names the key that is malformed or contradicts another.
@@ -106,13 +83,14 @@ impl Spec {
         let value: Value =
             serde_json::from_slice(bytes).map_err(|error| InputError::new("chain_spec", "JSON", error))?;
         let root = json::object("chain_spec", &value)?;
+        if openethereum::is_one(root) {
+            return openethereum::parse(root);
+        }
         let config = json::object("config", json::member(root, "config").unwrap_or(&Value::Null))?;
         let chain_id = json::member(config, "chainId")
             .ok_or_else(|| InputError::new("config.chainId", "a chain id", "nothing"))
             .and_then(|value| json::u64("config.chainId", value))?;
-        if json::member(config, "amsterdamTime").is_some() {
-            return Err(InputError::new("config.amsterdamTime", "no fork after Osaka", "Amsterdam"));
-        }
+        schedule::refuse_unknown_forks(config)?;
         let hansa = match json::member(config, "hansa") {
             Some(value) => Some(json::object("config.hansa", value)?),
             None => None,
@@ -121,13 +99,17 @@ impl Spec {
         let genesis = Genesis::parse(root)?;
         let zero_base_fee = zero_base_fee(config, hansa)?;
         vm.check_ether(&genesis, zero_base_fee)?;
+        let terminal = schedule::terminal_total_difficulty(config)?;
+        let by_number = schedule::forks_by_number(config, terminal)?;
+        let pow = schedule::pow(config, chain_id, terminal, &by_number)?;
         Ok(Self(Arc::new(Rules {
             chain_id,
-            by_number: forks_by_number(config)?,
-            by_time: forks_by_time(config)?,
-            blobs: blob_schedule(config)?,
+            by_number,
+            by_time: schedule::forks_by_time(config, hansa.is_some())?,
+            blobs: schedule::blob_schedule(config)?,
+            pow,
             zero_base_fee,
-            max_code_size: max_code_size(config)?,
+            max_code_size: max_code_size(config, hansa.is_some())?,
             hansa: hansa.is_some(),
             deposit_contract: match json::member(config, "depositContractAddress") {
                 Some(Value::String(text)) => Some(json::address("config.depositContractAddress", text)?),
@@ -139,26 +121,20 @@ impl Spec {
         })))
     }
 
-    /// Every fork up to `fork` from block 0 on, chain id 1: for the public tests.
-    #[must_use]
-    pub fn of_fork(fork: Fork, chain_id: u64) -> Self {
-        let started =
-            |list: &[(&str, Fork)]| list.iter().filter(|(_, f)| *f <= fork).map(|(_, f)| (0, *f)).collect::<Vec<_>>();
-        let mut by_number = started(&BY_NUMBER);
-        if fork >= Fork::Paris {
-            by_number.push((0, Fork::Paris));
-        }
-        let blobs = BLOB_SCHEDULE
-            .iter()
-            .zip([Fork::Cancun, Fork::Prague, Fork::Osaka])
-            .filter(|(_, first)| *first <= fork)
-            .map(|((_, _, rules), _)| (0, *rules))
-            .collect();
+    /// Rules of a test network.
+    fn of_parts(
+        chain_id: u64,
+        by_number: Vec<(u64, Fork)>,
+        by_time: Vec<(u64, Fork)>,
+        blobs: Vec<(u64, BlobRules)>,
+        pow: Pow,
+    ) -> Self {
         Self(Arc::new(Rules {
             chain_id,
             by_number,
-            by_time: started(&BY_TIME),
+            by_time,
             blobs,
+            pow,
             zero_base_fee: false,
             max_code_size: MAX_CODE_SIZE,
             hansa: false,
@@ -201,6 +177,49 @@ impl Spec {
     #[must_use]
     pub fn deposit_contract(&self) -> Option<Address> {
         self.0.deposit_contract
+    }
+
+    /// Who makes blocks before the merge.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.0.pow.engine
+    }
+
+    /// What a block before the merge earns its maker, wei.
+    #[must_use]
+    pub fn block_reward(&self, number: u64) -> U256 {
+        self.0.pow.reward(number)
+    }
+
+    /// Who gets the reward instead of the header's beneficiary.
+    #[must_use]
+    pub fn reward_to(&self) -> Option<Address> {
+        self.0.pow.reward_to
+    }
+
+    /// Whether rewards are paid by calls of a contract (Aura), so that blocks cannot be executed here.
+    #[must_use]
+    pub fn has_contract_rewards(&self) -> bool {
+        self.0.pow.contract_rewards
+    }
+
+    /// First block after the irregular state change of EIP-779, on chains that made it.
+    #[must_use]
+    pub fn dao_block(&self) -> Option<u64> {
+        self.0.pow.dao_block
+    }
+
+    /// Total difficulty after which proof of stake begins (EIP-3675); 0: from the first block on.
+    #[must_use]
+    pub fn terminal_total_difficulty(&self) -> Option<U256> {
+        self.0.pow.terminal_total_difficulty
+    }
+
+    /// Difficulty of the proof-of-work block after `parent`, made at `timestamp` (yellow paper 4.3.4 with EIPs 2, 100
+    /// and the delays of the bomb).
+    #[must_use]
+    pub fn next_difficulty(&self, parent: &PowParent, timestamp: u64) -> U256 {
+        self.0.pow.difficulty(parent, timestamp, self.fork(parent.number.saturating_add(1), timestamp))
     }
 
     #[must_use]
@@ -273,98 +292,6 @@ impl Spec {
     }
 }
 
-fn activation(config: &Map<String, Value>, key: &str) -> InputResult<Option<u64>> {
-    json::member(config, key).map(|value| json::u64(&format!("config.{key}"), value)).transpose()
-}
-
-fn forks_by_number(config: &Map<String, Value>) -> InputResult<Vec<(u64, Fork)>> {
-    let mut forks = Vec::new();
-    for (key, fork) in BY_NUMBER {
-        let mut first = activation(config, key)?;
-        if first.is_none() && fork == Fork::SpuriousDragon {
-            first = activation(config, "eip155Block")?;
-        }
-        if let Some(first) = first {
-            forks.push((first, fork));
-        }
-    }
-    // The merge happens by total difficulty, which a header does not carry; files name its block in one of these ways.
-    let passed = json::member(config, "terminalTotalDifficultyPassed").and_then(Value::as_bool).unwrap_or(false);
-    let zero = match json::member(config, "terminalTotalDifficulty") {
-        Some(Value::Number(number)) => number.as_u64() == Some(0),
-        Some(text @ Value::String(_)) => json::u256("config.terminalTotalDifficulty", text)?.is_zero(),
-        Some(other) => return Err(InputError::new("config.terminalTotalDifficulty", "a number", other)),
-        None => false,
-    };
-    if passed || zero {
-        forks.push((0, Fork::Paris));
-    } else if let Some(first) = activation(config, "mergeNetsplitBlock")? {
-        forks.push((first, Fork::Paris));
-    }
-    // geth's rule: at most one order; a later fork may not begin before an earlier one.
-    if let Some(pair) = forks.windows(2).find(|pair| pair[0].0 > pair[1].0) {
-        return Err(InputError::new(
-            "config",
-            format!("{} not before {}", pair[1].1.name(), pair[0].1.name()),
-            format!("blocks {} and {}", pair[1].0, pair[0].0),
-        ));
-    }
-    Ok(forks)
-}
-
-fn forks_by_time(config: &Map<String, Value>) -> InputResult<Vec<(u64, Fork)>> {
-    let mut forks: Vec<(u64, Fork)> = Vec::new();
-    let mut missing = None;
-    for (key, fork) in BY_TIME {
-        let Some(first) = activation(config, key)? else {
-            missing = Some(key);
-            continue;
-        };
-        if let Some(missing) = missing {
-            return Err(InputError::new(format!("config.{missing}"), format!("a time, since {key} is set"), "nothing"));
-        }
-        if forks.last().is_some_and(|(last, _)| *last > first) {
-            return Err(InputError::new(format!("config.{key}"), "a time not before the previous fork's", first));
-        }
-        forks.push((first, fork));
-    }
-    Ok(forks)
-}
-
-fn blob_schedule(config: &Map<String, Value>) -> InputResult<Vec<(u64, BlobRules)>> {
-    let schedule = match json::member(config, "blobSchedule") {
-        Some(value) => Some(json::object("config.blobSchedule", value)?),
-        None => None,
-    };
-    let mut entries = Vec::new();
-    for (time_key, name, defaults) in BLOB_SCHEDULE {
-        let Some(first) = activation(config, time_key)? else { continue };
-        let rules = match schedule.and_then(|schedule| json::member(schedule, name)) {
-            Some(value) => {
-                let field = format!("config.blobSchedule.{name}");
-                let entry = json::object(&field, value)?;
-                let number = |key: &str| {
-                    json::member(entry, key)
-                        .ok_or_else(|| InputError::new(format!("{field}.{key}"), "a number", "nothing"))
-                        .and_then(|value| json::u64(&format!("{field}.{key}"), value))
-                };
-                BlobRules {
-                    target: number("target")?,
-                    max: number("max")?,
-                    update_fraction: number("baseFeeUpdateFraction")?,
-                }
-            }
-            None => defaults,
-        };
-        if rules.update_fraction == 0 {
-            return Err(InputError::new(format!("config.blobSchedule.{name}.baseFeeUpdateFraction"), "above 0", 0));
-        }
-        entries.push((first, rules));
-    }
-    entries.sort_by_key(|(first, _)| *first);
-    Ok(entries)
-}
-
 fn zero_base_fee(config: &Map<String, Value>, hansa: Option<&Map<String, Value>>) -> InputResult<bool> {
     let flag = |field: &str, value: Option<&Value>| match value {
         None => Ok(false),
@@ -376,11 +303,14 @@ fn zero_base_fee(config: &Map<String, Value>, hansa: Option<&Map<String, Value>>
         || flag("config.hansa.fees.zeroBaseFee", fees.and_then(|fees| json::member(fees, "zeroBaseFee")))?)
 }
 
-fn max_code_size(config: &Map<String, Value>) -> InputResult<usize> {
-    let Some(limit) = activation(config, "contractSizeLimit")? else {
+/// A consortium's limit is bounded; other networks' is what they say.
+fn max_code_size(config: &Map<String, Value>, hansa: bool) -> InputResult<usize> {
+    let Some(limit) = schedule::activation(config, "contractSizeLimit")? else {
         return Ok(MAX_CODE_SIZE);
     };
-    usize::try_from(limit).ok().filter(|limit| (1..=CONTRACT_SIZE_LIMIT_MAX).contains(limit)).ok_or_else(|| {
-        InputError::new("config.contractSizeLimit", format!("1 to {CONTRACT_SIZE_LIMIT_MAX} bytes"), limit)
-    })
+    let most = if hansa { CONTRACT_SIZE_LIMIT_MAX } else { u32::MAX as usize };
+    usize::try_from(limit)
+        .ok()
+        .filter(|limit| (1..=most).contains(limit))
+        .ok_or_else(|| InputError::new("config.contractSizeLimit", format!("1 to {most} bytes"), limit))
 }

@@ -17,7 +17,7 @@ use crate::exec::need::{Keys, RawValues, Record};
 use crate::exec::receipts::requests_hash;
 use crate::exec::schedule::Running;
 use crate::exec::write_set::{AccountWrite, WriteSet};
-use crate::header::{BlockEnv, Header};
+use crate::header::{Attached, BlockEnv, Header};
 use crate::pack;
 use crate::spec::{Alloc, Fork, Spec};
 use crate::trie::{EMPTY_ROOT, TrieJob, TrieStep};
@@ -195,11 +195,13 @@ impl Chain {
             extra_data: Bytes::new(),
             difficulty: U256::ZERO,
             excess_blob_gas: 0,
+            ..BlockEnv::default()
         };
         let request = BlockRequest {
             spec: self.spec.clone(),
             env: env.clone(),
             batch: batch.clone(),
+            attached: Attached::default(),
             cache: None,
             building: false,
             hints: Vec::new(),

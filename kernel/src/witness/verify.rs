@@ -13,7 +13,7 @@ use crate::exec::cache::CacheView;
 use crate::exec::need::Record;
 use crate::exec::schedule::Running;
 use crate::exec::sequential::BlockInvalid;
-use crate::header::{BlockEnv, Header};
+use crate::header::{Attached, BlockEnv, Header};
 use crate::spec::Spec;
 use crate::trie::{Known, NodeSet, TrieError, TrieJob, TrieStep};
 use crate::tx::{TxBatch, TxRules, decode_transactions};
@@ -136,6 +136,7 @@ pub fn execute(block: Block<'_>, nodes: &Arc<NodeSet>, codes: &[&[u8]]) -> Resul
         spec: spec.clone(),
         env: env.clone(),
         batch,
+        attached: Attached::default(),
         cache: Some(CacheView::Source(state.clone())),
         building: false,
         hints: Vec::new(),

@@ -16,7 +16,7 @@ use hansa_kernel::exec::cache::StateCache;
 use hansa_kernel::exec::need::{Keys, RawValues, Record};
 use hansa_kernel::exec::schedule::Running;
 use hansa_kernel::exec::state::bytecode;
-use hansa_kernel::header::BlockEnv;
+use hansa_kernel::header::{Attached, BlockEnv};
 use hansa_kernel::pack;
 use hansa_kernel::spec::{Alloc, Fork, Spec};
 use hansa_kernel::tx::{Decoded, TxBatch};
@@ -344,8 +344,10 @@ pub fn request_of(batch: &TxBatch, building: bool, fork: Fork, beneficiary: Addr
             extra_data: Bytes::new(),
             difficulty: U256::ZERO,
             excess_blob_gas: 0,
+            ..BlockEnv::default()
         },
         batch: batch.clone(),
+        attached: Attached::default(),
         cache: None,
         building,
         hints: Vec::new(),

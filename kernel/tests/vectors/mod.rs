@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// JSON files of an archive of the shared test data, sorted; None where there is no such archive.
 ///
 /// `HANSA_VECTORS` names the folder (default `../shared/vectors` beside the repository). Archives are unpacked once into
 /// the temporary folder.
+#[allow(dead_code, reason = "each test binary takes what it needs")]
 pub fn json_files(archive: &str) -> Option<Vec<PathBuf>> {
     let mut paths = Vec::new();
     collect(&unpacked(archive)?, &mut paths);
@@ -15,7 +17,17 @@ pub fn json_files(archive: &str) -> Option<Vec<PathBuf>> {
     Some(paths)
 }
 
+/// The folder of an archive, unpacked; None where there is no such archive.
+#[allow(dead_code, reason = "each test binary takes what it needs")]
+pub fn folder(archive: &str) -> Option<PathBuf> {
+    unpacked(archive)
+}
+
+/// Tests of one binary unpack one after the other.
+static UNPACKING: Mutex<()> = Mutex::new(());
+
 fn unpacked(name: &str) -> Option<PathBuf> {
+    let _guard = UNPACKING.lock().unwrap_or_else(PoisonError::into_inner);
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
     let vectors = std::env::var_os("HANSA_VECTORS").map_or_else(|| repository.join("../shared/vectors"), PathBuf::from);
     let archive = vectors.join(format!("{name}.tar.xz"));

@@ -181,8 +181,14 @@ fn disjoint_transactions_share_no_address() {
 
 #[test]
 fn the_reason_stands_in_stored_receipts_and_in_no_root() {
-    let receipt =
-        |reason| Receipt { tx_type: 0x48, success: false, cumulative_gas_used: 21_000, logs: Vec::new(), reason };
+    let receipt = |reason| Receipt {
+        tx_type: 0x48,
+        success: false,
+        state_root: None,
+        cumulative_gas_used: 21_000,
+        logs: Vec::new(),
+        reason,
+    };
     let plain = summarize(&[receipt(None)]);
     let named = summarize(&[receipt(Some(FailureReason::OutOfRange))]);
     assert_eq!((plain.root, plain.bloom), (named.root, named.bloom));

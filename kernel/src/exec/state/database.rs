@@ -19,6 +19,14 @@ impl From<Fields> for AccountInfo {
     }
 }
 
+impl From<&AccountInfo> for Fields {
+    fn from(info: &AccountInfo) -> Self {
+        // Zero is how an account is given to revm where nothing can be created (`Entry::bars_creation`).
+        let code_hash = if info.code_hash.is_zero() { KECCAK256_EMPTY } else { info.code_hash };
+        Self { nonce: info.nonce, balance: info.balance, code_hash }
+    }
+}
+
 impl Recorded for JobState {
     fn begin(&mut self) {
         self.mode = Mode::Exact;
@@ -37,13 +45,18 @@ impl revm::Database for JobState {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
         let mode = self.mode;
+        let mut bars_creation = false;
         let info = if let Some(entry) = self.entry(address) {
+            bars_creation = entry.bars_creation();
             entry.now
         } else {
             let new = self.want(|wanted| wanted.accounts.insert(address));
             Some(self.miss(new, || Some(Fields::default()))?)
         };
         let mut info = info.map(AccountInfo::from);
+        if let Some(info) = info.as_mut().filter(|_| bars_creation) {
+            info.code_hash = B256::ZERO;
+        }
         if let Mode::Guess { sender, nonce, .. } = mode
             && sender == address
         {

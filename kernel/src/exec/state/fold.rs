@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
 use revm::state::{Account, EvmState};
 
-use super::{Entry, Fields, JobState, LastWrite, Slot};
+use super::{Entry, Fields, JobState, LastWrite, Slot, Storage};
 use crate::exec::access_list::Link;
 
 /// The transaction that is folded in.
@@ -77,13 +77,12 @@ impl JobState {
             }
             if entry.now.is_none_or(|now| now.code_hash != account.info.code_hash)
                 && account.info.code_hash != KECCAK256_EMPTY
+                && !account.info.code_hash.is_zero()
                 && let Some(code) = &account.info.code
             {
                 self.codes.insert(account.info.code_hash, Some(code.clone()));
             }
-            let now =
-                Fields { nonce: account.info.nonce, balance: account.info.balance, code_hash: account.info.code_hash };
-            entry.set(Some(now), index);
+            entry.set(Some(Fields::from(&account.info)), index);
         }
     }
 }
@@ -134,7 +133,7 @@ impl Entry {
 
     pub(super) fn wipe(&mut self, index: Option<u32>) {
         self.wiped |= self.before.is_some();
-        self.storage_empty = true;
+        self.storage = Storage::Empty;
         self.wiped_by = index.map_or(0, |index| index + 1);
         for slot in self.slots.values_mut() {
             slot.now = U256::ZERO;

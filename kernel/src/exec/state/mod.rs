@@ -91,12 +91,20 @@ struct LastWrite {
     listed: bool,
 }
 
+/// What is known of the storage that slots beside [`Entry::slots`] lie in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    /// No slot has to be asked for.
+    Empty,
+    NotEmpty,
+    Unknown,
+}
+
 #[derive(Debug)]
 struct Entry {
     before: Option<Fields>,
     now: Option<Fields>,
-    /// Storage at the parent block is empty: no slot has to be asked for.
-    storage_empty: bool,
+    storage: Storage,
     /// Storage of the parent block is gone.
     wiped: bool,
     /// Read by something that is in the block.
@@ -116,7 +124,11 @@ impl Entry {
         Self {
             before: fields,
             now: fields,
-            storage_empty: record.is_none_or(|record| record.storage_root == EMPTY_ROOT_HASH),
+            storage: match record {
+                Some(record) if record.storage_root.is_zero() => Storage::Unknown,
+                Some(record) if record.storage_root != EMPTY_ROOT_HASH => Storage::NotEmpty,
+                _ => Storage::Empty,
+            },
             wiped: false,
             used: false,
             slots: U256Map::default(),
@@ -365,7 +377,7 @@ impl JobState {
         let Some(entry) = self.accounts.get_mut(&address) else { return };
         if all {
             entry.slots.clear();
-            entry.storage_empty = true;
+            entry.storage = Storage::Empty;
         }
         for (slot, value) in slots {
             entry.slots.insert(slot, Slot::of_parent(value));
@@ -389,7 +401,7 @@ impl JobState {
         if let Some(slot) = entry.slots.get(&slot) {
             return Some(slot.now);
         }
-        let value = if entry.wiped || entry.storage_empty || entry.before.is_none() {
+        let value = if entry.wiped || entry.storage == Storage::Empty || entry.before.is_none() {
             U256::ZERO
         } else {
             self.cache.as_ref()?.slot(address, slot)?
@@ -449,5 +461,39 @@ impl JobState {
                 guess().ok_or(StateError::Missing)
             }
         }
+    }
+
+    /// Add to the balance of a known account. It comes to exist, unless empty accounts go (EIP-161) and it is one.
+    pub fn credit(&mut self, address: Address, wei: U256) {
+        let clears_empty = self.clears_empty;
+        let Some(entry) = self.accounts.get_mut(&address) else { return };
+        entry.used = true;
+        let mut now = entry.now.unwrap_or_default();
+        now.balance = now.balance.saturating_add(wei);
+        if clears_empty && now == Fields::default() {
+            entry.now = None;
+            entry.wipe(None);
+        } else {
+            entry.now = Some(now);
+        }
+    }
+
+    /// Take the whole balance of a known account, which comes to exist. Returns the wei.
+    pub fn drain(&mut self, address: Address) -> U256 {
+        let Some(entry) = self.accounts.get_mut(&address) else { return U256::ZERO };
+        entry.used = true;
+        let now = entry.now.get_or_insert_default();
+        std::mem::take(&mut now.balance)
+    }
+}
+
+impl Entry {
+    /// Whether there is storage without code and nonce, so that no contract can be created here (EIP-7610).
+    fn bars_creation(&self) -> bool {
+        self.now.is_some_and(|now| now.nonce == 0 && now.code_hash == KECCAK256_EMPTY) && self.holds_storage()
+    }
+
+    fn holds_storage(&self) -> bool {
+        self.storage == Storage::NotEmpty || self.slots.values().any(|slot| !slot.now.is_zero())
     }
 }

@@ -1,10 +1,10 @@
 //! Looking at a job's state without changing it, as many threads do at once, and taking over what they found.
 
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::bytecode::Bytecode;
 
-use super::{Fields, JobState};
+use super::{Fields, JobState, Storage};
 use crate::exec::access_list::Link;
 
 /// What is known of a slot.
@@ -26,6 +26,24 @@ impl JobState {
         Some(record.map(|record| Fields { nonce: record.nonce, balance: record.balance, code_hash: record.code_hash }))
     }
 
+    /// Whether the account, with these fields, has storage without code and nonce, so that no contract can be created
+    /// there (EIP-7610).
+    #[must_use]
+    pub fn peek_bars_creation(&self, address: Address, fields: Fields) -> bool {
+        if fields.nonce > 0 || fields.code_hash != KECCAK256_EMPTY {
+            return false;
+        }
+        match self.accounts.get(&address) {
+            Some(entry) => entry.holds_storage(),
+            None => self
+                .cache
+                .as_ref()
+                .and_then(|cache| cache.account(address))
+                .flatten()
+                .is_some_and(|record| !record.storage_root.is_zero() && record.storage_root != EMPTY_ROOT_HASH),
+        }
+    }
+
     /// The slot as it is now, if it is known.
     #[must_use]
     pub fn peek_slot(&self, address: Address, slot: U256) -> Option<PeekedSlot> {
@@ -34,7 +52,7 @@ impl JobState {
                 if let Some(slot) = entry.slots.get(&slot) {
                     return Some(PeekedSlot { value: slot.now, cached: false });
                 }
-                entry.wiped || entry.storage_empty || entry.before.is_none()
+                entry.wiped || entry.storage == Storage::Empty || entry.before.is_none()
             }
             None => self.cache.as_ref()?.account(address)?.is_none_or(|record| record.storage_root == EMPTY_ROOT_HASH),
         };
@@ -67,7 +85,7 @@ impl JobState {
     /// The slot of a known account as it is now; `cached` is what the cache said while this block ran.
     pub fn recall_slot(&mut self, address: Address, slot: U256, cached: Option<U256>) -> Option<U256> {
         if let Some(value) = cached
-            && self.accounts.get(&address).is_some_and(|entry| !entry.wiped && !entry.storage_empty)
+            && self.accounts.get(&address).is_some_and(|entry| !entry.wiped && entry.storage != Storage::Empty)
         {
             self.put_slot(address, slot, value);
         }

@@ -189,6 +189,7 @@ impl<'b> Stretch<'b> {
                 written.push(Place::Account(read.address));
             }
             if account.info.code_hash != KECCAK256_EMPTY
+                && !account.info.code_hash.is_zero()
                 && read.fields.unwrap_or_default().code_hash != account.info.code_hash
                 && let Some(code) = &account.info.code
             {
@@ -235,7 +236,7 @@ impl<'b> Stretch<'b> {
 
 fn change_of(strict: bool, read: &AccountRead, account: &Account) -> Option<Change> {
     let gone = account.is_selfdestructed() || account.is_empty();
-    let fields = Fields { nonce: account.info.nonce, balance: account.info.balance, code_hash: account.info.code_hash };
+    let fields = Fields::from(&account.info);
     if strict {
         let after = (!gone).then_some(fields);
         return (after != read.fields).then_some(Change::Set(after));

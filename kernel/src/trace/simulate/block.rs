@@ -95,6 +95,7 @@ impl Building {
             extra_data: Bytes::new(),
             difficulty: parent.inner.difficulty,
             excess_blob_gas: 0,
+            ..BlockEnv::default()
         };
         if spec.fork(block.number, block.time) >= Fork::Paris {
             env.difficulty = U256::ZERO;
@@ -176,6 +177,7 @@ impl Building {
         self.receipts.push(Receipt {
             tx_type: tx.tx_type,
             success,
+            state_root: None,
             cumulative_gas_used: self.gas_used,
             reason: FailureReason::of(result),
             logs: result.logs().to_vec(),

@@ -38,6 +38,7 @@ fn request(config: &serde_json::Value, output_bytes_max: usize) -> TraceRequest 
         extra_data: Bytes::new(),
         difficulty: U256::ZERO,
         excess_blob_gas: 0,
+        ..BlockEnv::default()
     };
     let args = CallArgs { to: Some(CONTRACT), gas: Some(1_000_000), ..CallArgs::default() };
     TraceRequest {

@@ -85,6 +85,7 @@ impl Chain {
             extra_data: Bytes::new(),
             difficulty: U256::from(15),
             excess_blob_gas: 0,
+            ..BlockEnv::default()
         };
         let txs: Vec<Arc<Decoded>> = block["transactions"]
             .as_array()

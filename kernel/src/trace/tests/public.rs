@@ -61,6 +61,7 @@ fn env_of(case: &Value) -> BlockEnv {
         extra_data: alloy_primitives::Bytes::new(),
         difficulty: read::u256("difficulty", &context["difficulty"]).expect("difficulty"),
         excess_blob_gas: 0,
+        ..BlockEnv::default()
     }
 }
 

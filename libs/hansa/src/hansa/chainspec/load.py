@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from hansa.chainspec.commitment import commitment, transitions_digest
 from hansa.chainspec.errors import ChainSpecInvalid
-from hansa.chainspec.model import GenesisFile, HansaPart, ValidatorPart, parse_file
+from hansa.chainspec.model import HansaPart, ValidatorPart, parse_file
 from hansa.chainspec.system_contracts import REQUIRED, system_contracts
 from hansa.test_accounts import TEST_ADDRESSES
 
@@ -98,38 +98,51 @@ def load_chain_spec(path: Path | str) -> ChainSpec:
 def parse_chain_spec(raw: bytes) -> ChainSpec:
     """Check the bytes of a chain spec and compute its genesis block. Raises `ChainSpecInvalid`."""
     document = parse_json(raw)
-    model = parse_file(document)
+    config = _config_of(document)
+    # Files of other networks have the keys and spellings of their clients; the kernel alone reads those.
+    model = parse_file(document) if "hansa" in config else None
     try:
         kernel = hansa_kernel.Spec(raw)
-        write_set = kernel.genesis_write_set()
-        header = kernel.genesis_header(_root_of(write_set))
+        root = _root_of(kernel.genesis_write_set())
+        header = kernel.genesis_header(root)
+        genesis_hash = kernel.genesis_hash(root)
     except hansa_kernel.KernelInputError as error:
         raise ChainSpecInvalid(error.field, f"expected {error.expected}, got {error.got}") from error
-    genesis = hansa_kernel.Header.decode(header)
-    hansa = model.config.hansa
-    if hansa is None:
+    hansa = model.config.hansa if model else None
+    if model is None or hansa is None:
         rules = ConsensusRules(engine="poa", strict_timestamps=True)
         validators: tuple[Validator, ...] = ()
     else:
         validators = _validators(hansa)
         rules = _consensus_rules(hansa)
-        _check_consortium(document, model, kernel, genesis)
+        _check_consortium(document, kernel, hansa_kernel.Header.decode(header))
     return ChainSpec(
         raw=raw,
         chain_id=kernel.chain_id,
         kernel=kernel,
         genesis_header=header,
-        genesis_hash=genesis.hash,
-        gas_limit=genesis.gas_limit,
+        genesis_hash=genesis_hash,
+        gas_limit=kernel.genesis_gas_limit,
         beneficiary=hansa.beneficiary if hansa else None,
         proof_window=hansa.state.proof_window if hansa else None,
         zero_base_fee=kernel.zero_base_fee,
         hansa=hansa is not None,
         consensus=rules,
-        transitions_digest=transitions_digest(document["config"], genesis.timestamp),
+        transitions_digest=transitions_digest(config, kernel.genesis_timestamp),
         validators=validators,
-        allocates_test_accounts=not _allocated(model).keys().isdisjoint(TEST_ADDRESSES),
+        allocates_test_accounts=not _allocated(document).keys().isdisjoint(TEST_ADDRESSES),
     )
+
+
+def _config_of(document: Any) -> dict[str, Any]:
+    """`config`, or what OpenEthereum's files have instead. The kernel refuses what is no chain spec."""
+    if not isinstance(document, dict):
+        raise ChainSpecInvalid("", "the file holds no JSON object")
+    for key in ("config", "params"):
+        if isinstance(document.get(key), dict):
+            found: dict[str, Any] = document[key]
+            return found
+    return {}
 
 
 def check_profile(chain: ChainSpec, profile: str) -> None:
@@ -256,9 +269,7 @@ def _check_certificate(where: str, part: ValidatorPart) -> None:
         raise ChainSpecInvalid(f"{where}.nodeKey", f"is not the SHA-256 of the key in {part.name}'s certificate")
 
 
-def _check_consortium(
-    document: dict[str, Any], model: GenesisFile, kernel: hansa_kernel.Spec, genesis: hansa_kernel.Header
-) -> None:
+def _check_consortium(document: dict[str, Any], kernel: hansa_kernel.Spec, genesis: hansa_kernel.Header) -> None:
     """Rules for files with `config.hansa` that go beyond single keys."""
     fork = kernel.fork(0, genesis.timestamp)
     if fork != NEWEST_FORK:
@@ -269,7 +280,7 @@ def _check_consortium(
         raise ChainSpecInvalid("difficulty", "difficulty, nonce and number of a consortium's genesis are 0")
     if genesis.gas_limit < GAS_LIMIT_MIN:
         raise ChainSpecInvalid("gasLimit", f"at least {GAS_LIMIT_MIN} was expected, got {genesis.gas_limit}")
-    allocated = _allocated(model)
+    allocated = _allocated(document)
     for contract in system_contracts():
         if contract.source not in REQUIRED:
             continue
@@ -289,10 +300,11 @@ def _check_consortium(
         )
 
 
-def _allocated(model: GenesisFile) -> dict[bytes, Any]:
-    """`alloc` by address; keys that are no address are left to the kernel, which has refused them."""
+def _allocated(document: dict[str, Any]) -> dict[bytes, Any]:
+    """Accounts by address; keys that are no address are left to the kernel, which has refused them."""
     found: dict[bytes, Any] = {}
-    for key, account in model.alloc.items():
+    accounts = document.get("alloc", document.get("accounts"))
+    for key, account in (accounts if isinstance(accounts, dict) else {}).items():
         try:
             found[bytes.fromhex(key.removeprefix("0x").removeprefix("0X"))] = account
         except ValueError:

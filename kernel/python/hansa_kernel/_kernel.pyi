@@ -581,11 +581,24 @@ def state_test(json: bytes, fork: str) -> list[StateTestResult]:
 
 # --- views of blocks as Ethereum JSON -------------------------------------------------------------------------------
 
-def block_json(header: bytes, transactions: bytes, senders: bytes, hashes: bytes, *, full: bool) -> bytes:
-    """`eth_getBlockBy*` result (with size, uncles [], withdrawals [] where the header has them).
+def block_json(
+    header: bytes,
+    transactions: bytes,
+    senders: bytes,
+    hashes: bytes,
+    *,
+    full: bool,
+    ommers: bytes = b"",
+    withdrawals: bytes = b"",
+) -> bytes:
+    """`eth_getBlockBy*` result (with size, uncles, and withdrawals where the header has them).
 
-    `transactions`: packed list; `senders`: 20 each; `hashes`: 32 each. A block with ommers or with withdrawals in it is a
-    `KernelInputError`: Hansa's blocks have none."""
+    `transactions`: packed list; `senders`: 20 each; `hashes`: 32 each; `ommers`: packed list of headers; `withdrawals`:
+    RLP list, empty for none. Ommers or withdrawals that the header names and that are not given, or the other way round,
+    are a `KernelInputError`. Hansa's own blocks have neither."""
+
+def ommer_json(header: bytes) -> bytes:
+    """`eth_getUncleBy*` result."""
 
 def transaction_json(header: bytes, transactions: bytes, senders: bytes, index: int) -> bytes: ...
 def receipts_json(

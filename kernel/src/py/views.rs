@@ -10,7 +10,8 @@ use super::base::{heavy_checked, light_checked};
 use crate::views::{self, Filter};
 
 #[pyfunction]
-#[pyo3(signature = (header, transactions, senders, hashes, *, full))]
+#[pyo3(signature = (header, transactions, senders, hashes, *, full, ommers = None, withdrawals = None))]
+#[allow(clippy::too_many_arguments, reason = "the border's keyword arguments")]
 fn block_json<'py>(
     py: Python<'py>,
     header: &[u8],
@@ -18,8 +19,17 @@ fn block_json<'py>(
     senders: &[u8],
     hashes: &[u8],
     full: bool,
+    ommers: Option<&[u8]>,
+    withdrawals: Option<&[u8]>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let json = heavy_checked(py, || views::block_json(header, transactions, senders, hashes, full))?;
+    let attached = views::Attached { ommers: ommers.unwrap_or_default(), withdrawals: withdrawals.unwrap_or_default() };
+    let json = heavy_checked(py, || views::block_json(header, transactions, senders, hashes, attached, full))?;
+    Ok(PyBytes::new(py, &json))
+}
+
+#[pyfunction]
+fn ommer_json<'py>(py: Python<'py>, header: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let json = light_checked(py, || views::ommer_json(header))?;
     Ok(PyBytes::new(py, &json))
 }
 
@@ -89,6 +99,7 @@ fn log_terms<'py>(py: Python<'py>, receipts: &[u8]) -> PyResult<Bound<'py, PyByt
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(block_json, module)?)?;
+    module.add_function(wrap_pyfunction!(ommer_json, module)?)?;
     module.add_function(wrap_pyfunction!(transaction_json, module)?)?;
     module.add_function(wrap_pyfunction!(receipts_json, module)?)?;
     module.add_function(wrap_pyfunction!(logs_json, module)?)?;

@@ -2,7 +2,9 @@
 
 use alloy_consensus::EMPTY_OMMER_ROOT_HASH;
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;
-use alloy_rlp::length_of_length;
+use alloy_eips::eip4895::Withdrawal;
+use alloy_primitives::keccak256;
+use alloy_rlp::{Decodable, length_of_length};
 use rayon::prelude::*;
 
 use super::json::{Object, data};
@@ -12,26 +14,38 @@ use crate::error::{InputError, InputResult};
 use crate::header::Header;
 use crate::pack;
 
+/// What a block carries beside its transactions: a packed list of headers and an RLP list, as they are stored. Empty bytes
+/// mean none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Attached<'a> {
+    pub ommers: &'a [u8],
+    pub withdrawals: &'a [u8],
+}
+
 /// The block object, with transaction objects (`full`) or hashes.
 ///
 /// # Errors
-/// For bytes that are no block, and for blocks with ommers or withdrawals, whose bodies are not kept.
+/// For bytes that are no block, and where the header names ommers or withdrawals and they were not given.
 pub fn block_json(
     header: &[u8],
     transactions: &[u8],
     senders: &[u8],
     hashes: &[u8],
+    attached: Attached<'_>,
     full: bool,
 ) -> InputResult<Vec<u8>> {
     let block = Block::read(header, transactions, senders)?;
     let hashes = pack::fixed::<32>("hashes", hashes)?;
     same_count("hashes", block.transactions.len(), hashes.len())?;
     let inner = &block.header.inner;
-    if inner.ommers_hash != EMPTY_OMMER_ROOT_HASH {
-        return Err(InputError::new("header", "a block without ommers", inner.ommers_hash));
+    let ommers = pack::read_packed("ommers", attached.ommers)?;
+    if ommers.is_empty() != (inner.ommers_hash == EMPTY_OMMER_ROOT_HASH) {
+        return Err(InputError::new("ommers", "those that the header names", format!("{} of them", ommers.len())));
     }
-    if inner.withdrawals_root.is_some_and(|root| root != EMPTY_WITHDRAWALS) {
-        return Err(InputError::new("header", "a block without withdrawals", "a withdrawals root"));
+    let withdrawals = read_withdrawals(attached.withdrawals)?;
+    if withdrawals.is_empty() != inner.withdrawals_root.is_none_or(|root| root == EMPTY_WITHDRAWALS) {
+        let got = format!("{} of them", withdrawals.len());
+        return Err(InputError::new("withdrawals", "those that the header names", got));
     }
     let items: Vec<Vec<u8>> = if full {
         (0..hashes.len())
@@ -50,16 +64,31 @@ pub fn block_json(
     let mut out = Vec::with_capacity(2_048 + hashes.len() * 70 + items.iter().map(Vec::len).sum::<usize>());
     Object::write(&mut out, |fields| {
         write_header(fields, &block.header);
-        fields.quantity("size", block_size(&block.header, &block.transactions));
+        fields.quantity("size", block_size(&block.header, &block.transactions, &ommers, attached.withdrawals));
         if full {
             fields.array("transactions", &items, |out, item| out.extend_from_slice(item));
         } else {
             fields.array("transactions", hashes, |out, hash| data(out, hash));
         }
-        fields.array("uncles", [(); 0], |_, ()| {});
+        fields.array("uncles", &ommers, |out, ommer| data(out, keccak256(ommer).as_slice()));
         if inner.withdrawals_root.is_some() {
-            fields.array("withdrawals", [(); 0], |_, ()| {});
+            fields.array("withdrawals", &withdrawals, write_withdrawal);
         }
+    });
+    Ok(out)
+}
+
+/// The header of an ommer, as `eth_getUncleBy*` shows it: a block of this header alone.
+///
+/// # Errors
+/// For bytes that are no header.
+pub fn ommer_json(header: &[u8]) -> InputResult<Vec<u8>> {
+    let header = Header::decode("header", header)?;
+    let mut out = Vec::with_capacity(2_048);
+    Object::write(&mut out, |fields| {
+        write_header(fields, &header);
+        fields.quantity("size", block_size(&header, &[], &[], &[]));
+        fields.array("uncles", [(); 0], |_, ()| {});
     });
     Ok(out)
 }
@@ -91,15 +120,38 @@ pub fn write_header(fields: &mut Object<'_>, whole: &Header) {
     fields.data_if("requestsHash", header.requests_hash);
 }
 
-/// Bytes of the block's RLP: `[header, [transaction...], [], [] with withdrawals]`, typed transactions as strings.
+fn read_withdrawals(rlp: &[u8]) -> InputResult<Vec<Withdrawal>> {
+    let mut rest = rlp;
+    if rest.is_empty() {
+        return Ok(Vec::new());
+    }
+    match Vec::<Withdrawal>::decode(&mut rest) {
+        Ok(list) if rest.is_empty() => Ok(list),
+        Ok(_) => Err(InputError::new("withdrawals", "one RLP list", "bytes behind it")),
+        Err(error) => Err(InputError::new("withdrawals", "the RLP list of withdrawals", error)),
+    }
+}
+
+fn write_withdrawal(out: &mut Vec<u8>, withdrawal: &Withdrawal) {
+    Object::write(out, |fields| {
+        fields.quantity("index", withdrawal.index);
+        fields.quantity("validatorIndex", withdrawal.validator_index);
+        fields.data("address", withdrawal.address);
+        fields.quantity("amount", withdrawal.amount);
+    });
+}
+
+/// Bytes of the block's RLP: `[header, [transaction...], [ommer...], withdrawals]`, typed transactions as strings.
 #[must_use]
-pub fn block_size(header: &Header, transactions: &[&[u8]]) -> usize {
+pub fn block_size(header: &Header, transactions: &[&[u8]], ommers: &[&[u8]], withdrawals: &[u8]) -> usize {
     let listed = |raw: &&[u8]| match raw.first() {
         Some(0xc0..) | None => raw.len(),
         Some(_) => raw.len() + length_of_length(raw.len()),
     };
     let transactions: usize = transactions.iter().map(listed).sum();
-    let withdrawals = usize::from(header.inner.withdrawals_root.is_some());
-    let payload = header.rlp.len() + transactions + length_of_length(transactions) + 1 + withdrawals;
+    let ommers: usize = ommers.iter().map(|ommer| ommer.len()).sum();
+    let empty_list = usize::from(header.inner.withdrawals_root.is_some());
+    let attached = ommers + length_of_length(ommers) + withdrawals.len().max(empty_list);
+    let payload = header.rlp.len() + transactions + length_of_length(transactions) + attached;
     payload + length_of_length(payload)
 }

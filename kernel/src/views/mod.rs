@@ -11,7 +11,7 @@ mod stored;
 mod tests;
 mod transaction;
 
-pub use block::{block_json, block_size, write_header};
+pub use block::{Attached, block_json, block_size, ommer_json, write_header};
 pub use json::{Object, array, data};
 pub use logs::{Filter, log_terms, logs_json};
 pub use receipts::{raw_receipts, receipts_json};

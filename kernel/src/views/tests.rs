@@ -14,6 +14,9 @@ use super::*;
 use crate::pack::{push_packed, read_packed};
 use crate::trie::ordered_root;
 
+/// Nothing beside the transactions.
+const NONE: Attached<'_> = Attached { ommers: &[], withdrawals: &[] };
+
 /// Unpack one member folder of a public archive, or `None` (said aloud) when it is not there.
 fn vectors(archive: &str, member: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("HANSA_VECTORS")
@@ -66,7 +69,7 @@ impl Sample {
     }
 
     fn block(&self, full: bool) -> InputResult<Vec<u8>> {
-        block_json(&self.header, &self.transactions, &self.senders, &self.hashes, full)
+        block_json(&self.header, &self.transactions, &self.senders, &self.hashes, NONE, full)
     }
 }
 
@@ -156,7 +159,7 @@ fn public_chain_gives_the_published_blocks_and_transactions() {
                     assert_eq!(&parsed(&sample.block(full).unwrap()), expected, "{}", file.display());
                     block_cases += 1;
                 } else {
-                    assert_eq!(sample.block(full).unwrap_err().field, "header");
+                    assert_eq!(sample.block(full).unwrap_err().field, "withdrawals");
                     skipped += 1;
                 }
             } else {
@@ -325,11 +328,11 @@ fn malformed_blocks_are_refused_by_name() {
     let mut one = Vec::new();
     push_packed(&mut one, &[2, 0xc0]);
     let cases: [(InputResult<Vec<u8>>, &str); 8] = [
-        (block_json(&[1], &[], &[], &[], false), "header"),
-        (block_json(&header, &[0, 0, 0, 9], &[], &[], false), "transactions"),
-        (block_json(&header, &one, &[], &[], false), "senders"),
-        (block_json(&header, &one, &[0; 20], &[], false), "hashes"),
-        (block_json(&header, &one, &[0; 20], &[0; 32], true), "transactions"),
+        (block_json(&[1], &[], &[], &[], NONE, false), "header"),
+        (block_json(&header, &[0, 0, 0, 9], &[], &[], NONE, false), "transactions"),
+        (block_json(&header, &one, &[], &[], NONE, false), "senders"),
+        (block_json(&header, &one, &[0; 20], &[], NONE, false), "hashes"),
+        (block_json(&header, &one, &[0; 20], &[0; 32], NONE, true), "transactions"),
         (transaction_json(&header, &[], &[], 0), "index"),
         (receipts_json(&header, &[], &[], &[0xc0], Some(0), None), "index"),
         (receipts_json(&header, &[], &[], &[0xc1, 0x80], None, None), "receipts"),
@@ -338,8 +341,54 @@ fn malformed_blocks_are_refused_by_name() {
         assert_eq!(case.unwrap_err().field, field, "case {place}");
     }
     assert_eq!(receipts_json(&header, &[], &[], &[0xc0], None, None).unwrap(), b"[]");
-    let block = parsed(&block_json(&header, &[], &[], &[], true).unwrap());
+    let block = parsed(&block_json(&header, &[], &[], &[], NONE, true).unwrap());
     assert_eq!((&block["transactions"], &block["uncles"], block.get("withdrawals")), (&json!([]), &json!([]), None));
+}
+
+/// A block as a public chain has it: with one ommer, and with one withdrawal.
+#[test]
+fn ommers_and_withdrawals_are_shown_and_must_be_those_of_the_header() {
+    let ommer = Header::new(alloy_consensus::Header { number: 4, ..Default::default() });
+    let mut ommers = Vec::new();
+    push_packed(&mut ommers, &ommer.rlp);
+    let withdrawal = alloy_eips::eip4895::Withdrawal {
+        index: 7,
+        validator_index: 9,
+        address: alloy_primitives::Address::repeat_byte(0xaa),
+        amount: 17,
+    };
+    let withdrawals = alloy_rlp::encode(vec![withdrawal]);
+    let named = B256::repeat_byte(1);
+    let with_ommers = Header::new(alloy_consensus::Header { ommers_hash: named, ..Default::default() }).rlp;
+    let with_withdrawals = Header::new(alloy_consensus::Header {
+        base_fee_per_gas: Some(1),
+        withdrawals_root: Some(named),
+        ..Default::default()
+    })
+    .rlp;
+
+    let show = |header: &[u8], attached| block_json(header, &[], &[], &[], attached, false);
+    let attached = Attached { ommers: &ommers, withdrawals: &[] };
+    let block = parsed(&show(&with_ommers, attached).unwrap());
+    assert_eq!(block["uncles"], json!([hex::encode_prefixed(ommer.hash)]));
+    let size = U256::from_str_radix(&block["size"].as_str().unwrap()[2..], 16).unwrap();
+    let empty = 3 + with_ommers.len() + 1; // its own prefix, header, no transactions
+    assert_eq!(size.to::<usize>(), empty + 3 + ommer.rlp.len());
+    assert_eq!(show(&with_ommers, Attached::default()).unwrap_err().field, "ommers");
+
+    let attached = Attached { ommers: &[], withdrawals: &withdrawals };
+    let block = parsed(&show(&with_withdrawals, attached).unwrap());
+    let shown = json!([{
+        "index": "0x7", "validatorIndex": "0x9", "address": format!("0x{}", "aa".repeat(20)), "amount": "0x11"
+    }]);
+    assert_eq!(block["withdrawals"], shown);
+    assert_eq!(show(&with_withdrawals, Attached::default()).unwrap_err().field, "withdrawals");
+    let cut = Attached { ommers: &[], withdrawals: &withdrawals[..withdrawals.len() - 1] };
+    assert_eq!(show(&with_withdrawals, cut).unwrap_err().field, "withdrawals");
+
+    let alone = parsed(&ommer_json(&with_ommers).unwrap());
+    assert_eq!((&alone["uncles"], alone.get("transactions")), (&json!([]), None));
+    assert_eq!(alone["sha3Uncles"], json!(hex::encode_prefixed(named)));
 }
 
 #[test]

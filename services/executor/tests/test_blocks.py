@@ -14,6 +14,7 @@ from hansa.packing import chunks
 from hansa.rpc import error_info, reason_of
 from hansa.v1 import executor_pb2, executor_pb2_grpc, statedb_pb2, statedb_pb2_grpc, types_pb2
 from hansa_executor import limits
+from hansa_executor.blocks import batches_within
 from hansa_executor.errors import QueueFull
 from hansa_executor.service import ExecutorService
 from hansa_executor.servicer import Queue
@@ -311,3 +312,12 @@ async def test_a_full_queue_refuses_and_serves_those_that_wait() -> None:
             pass
     go.set()
     await asyncio.gather(*waiting)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [([], []), ([9], [[9]]), ([3, 3, 4, 1], [[3, 3, 4], [1]]), ([11, 1, 12], [[11], [1], [12]]), ([0] * 3, [[0] * 3])],
+)
+def test_write_sets_are_sent_as_many_at_once_as_fit(sizes: list[int], expected: list[list[int]]) -> None:
+    batches = list(batches_within([bytes(size) for size in sizes], 10))
+    assert [[len(item) for item in batch] for batch in batches] == expected

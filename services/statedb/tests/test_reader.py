@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import rlp
 from hansa.packing import pack
 from hansa_statedb.chain import Chain, Parts
 from hansa_statedb.core.overlays import StoredBlock
-from hansa_statedb.errors import NotChildOfHead, NotStaged, ParentUnknown, Pruned, StoreOtherChain
+from hansa_statedb.errors import NotChildOfHead, NotStaged, ParentUnknown, Pruned, RequestInvalid, StoreOtherChain
 from hansa_statedb.queries import prove
+from hansa_statedb.store import Batch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.blocks import Change, executed, open_chain
+from support.blocks import Change, executed, open_chain, write_set
 from support.execution import addresses_of, chain_of, secret_keys
 from trie.hexary import HexaryTrie
 
@@ -238,3 +240,90 @@ def test_too_many_siblings_drop_the_oldest_instead_of_blocking(chain: Chain) -> 
     with pytest.raises(NotStaged):
         chain.commit(blocks[0].hash, b"")
     assert chain.commit(blocks[-1].hash, b"").number == 1
+
+
+def test_a_block_is_committed_with_its_staged_ancestors_in_one_write(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[Batch] = []
+    write = chain.store.write
+
+    def counted(batch: Batch) -> None:
+        writes.append(batch)
+        write(batch)
+
+    monkeypatch.setattr(chain.store, "write", counted)
+    genesis = chain.head
+    states: list[State] = []
+    parent, blocks = genesis, []
+    for number in range(1, 6):
+        parent, _ = chain.stage(
+            executed(parent.header, {ADDRESSES[0]: Change(number, number, slots={SLOTS[0]: number})})
+        )
+        blocks.append(parent)
+        states.append({ADDRESSES[0]: (number, number, {SLOTS[0]: number})})
+    other, _ = chain.stage(executed(genesis.header, {}, extra=b"sibling"))
+    assert chain.commit(blocks[3].hash, b"certificate", with_ancestors=True).number == 4
+    assert len(writes) == 1
+    assert [block.hash for block in chain.blocks(range(1, 9), _NO_PARTS)] == [block.hash for block in blocks[:4]]
+    for block, state in zip(blocks[:4], states, strict=False):
+        check_state(chain, block, state)
+    certificates = [block.certificate for block in chain.blocks(range(1, 5), Parts(certificate=True))]
+    assert certificates == [b"", b"", b"", b"certificate"]
+    with pytest.raises(NotStaged):
+        chain.commit(other.hash, b"", with_ancestors=True)
+    assert chain.commit(blocks[4].hash, b"", with_ancestors=True).number == 5
+
+
+def test_roots_of_write_sets_are_those_of_blocks_that_have_them(chain: Chain) -> None:
+    parent, _ = chain.stage(executed(chain.head.header, {ADDRESSES[0]: Change(1, 1, slots={SLOTS[0]: 1})}))
+    changes = [
+        {ADDRESSES[0]: Change(2, 1)},
+        {ADDRESSES[0]: Change(2, 1, slots={SLOTS[0]: 5}), ADDRESSES[1]: Change(1, 1)},
+        {ADDRESSES[0]: Change(deleted=True)},
+    ]
+    roots = chain.roots(parent.hash, [write_set(change) for change in changes])
+    for change, root in zip(changes, roots, strict=True):
+        block, _ = chain.stage(executed(parent.header, change))
+        assert hansa_kernel.Header.decode(block.header).state_root == root
+    assert chain.roots(parent.hash, []) == []
+    with pytest.raises(ParentUnknown):
+        chain.roots(b"\x11" * 32, [])
+    with pytest.raises(RequestInvalid):
+        chain.roots(parent.hash, [b"\x00\x00\x00\x05"])
+
+
+def test_ommers_and_withdrawals_come_back_with_the_transactions(tmp_path: Path) -> None:
+    spec = chain_of(KEYS, proof_window=WINDOW)
+    chain = open_chain(tmp_path / "statedb", spec)
+    bodies = [(b"", b""), (pack([b"ommer", b"another"]), b""), (b"", b"\xc2\xc1\x01"), (pack([b"ommer"]), b"\xc1\x80")]
+    for ommers, withdrawals in bodies:
+        block = replace(executed(chain.head.header, {}), ommers=ommers, withdrawals=withdrawals)
+        chain.commit(chain.stage(block)[0].hash, b"")
+    for reopened in (False, True):
+        if reopened:
+            chain.store.close()
+            chain = open_chain(tmp_path / "statedb", spec)
+        blocks = chain.blocks(range(1, 5), Parts(transactions=True))
+        assert [(block.ommers, block.withdrawals) for block in blocks] == bodies
+        assert {(block.ommers, block.withdrawals) for block in chain.blocks(range(1, 5), _NO_PARTS)} == {(b"", b"")}
+    chain.store.close()
+
+
+def test_a_read_of_the_head_while_the_next_block_is_about_to_be_written_sees_the_head(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = chain.stage(executed(chain.head.header, {ADDRESSES[0]: Change(1, 1)}))
+    chain.commit(first.hash, b"")
+    second, _ = chain.stage(executed(first.header, {ADDRESSES[0]: Change(2, 2)}))
+    write = chain.store.write
+    seen: list[bytes] = []
+
+    def read_and_write(batch: Batch) -> None:
+        seen.extend(chain.reader.accounts(chain.view(first.hash), ADDRESSES[:1]))
+        write(batch)
+        seen.extend(chain.reader.accounts(chain.view(first.hash), ADDRESSES[:1]))
+
+    monkeypatch.setattr(chain.store, "write", read_and_write)
+    chain.commit(second.hash, b"")
+    assert [int.from_bytes(record[1:9], "big") for record in seen] == [1, 1]

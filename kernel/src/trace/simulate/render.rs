@@ -11,7 +11,7 @@ pub fn block(building: &Building, header: &Header, full: bool, out: &mut Vec<u8>
     Object::write(out, |object| {
         write_header(object, header);
         let raws: Vec<&[u8]> = building.done.iter().map(|call| call.raw.as_ref()).collect();
-        object.quantity("size", block_size(header, &raws));
+        object.quantity("size", block_size(header, &raws, &[], &[]));
         object.array("transactions", building.done.iter().enumerate(), |out, (index, call)| {
             if full {
                 transaction(call, index, building, header, out);

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from hansa.packing import unpack
 from hansa.v1 import types_pb2
-from hansa_kernel import Header, block_json, logs_json, receipts_json, transaction_json
+from hansa_kernel import Header, block_json, logs_json, ommer_json, receipts_json, transaction_json
 
 PER_TRANSACTION_BYTES = 150
 """What an entry of the transaction index takes beside the block's own bytes; counted into the caches' bounds."""
@@ -24,6 +24,8 @@ class CommittedBlock:
         self.transactions = block.transactions
         self.senders = block.senders
         self.hashes = block.hashes
+        self.ommers = block.ommers  # packed list of headers
+        self.withdrawals = block.withdrawals
         self.receipts: bytes | None = block.receipts if with_receipts else None
         self.certificate = block.certificate if block.HasField("certificate") else None
 
@@ -34,8 +36,8 @@ class CommittedBlock:
     @cached_property
     def weight(self) -> int:
         """Bytes that keeping this block takes, about."""
-        size = len(self.header_rlp) + len(self.transactions) + len(self.senders) + len(self.hashes)
-        return size + len(self.receipts or b"") + PER_TRANSACTION_BYTES * len(self) + 1_000
+        parts = (self.header_rlp, self.transactions, self.senders, self.hashes, self.ommers, self.withdrawals)
+        return sum(map(len, parts)) + len(self.receipts or b"") + PER_TRANSACTION_BYTES * len(self) + 1_000
 
     def transaction_hash(self, index: int) -> bytes:
         """Hash of the transaction at `index`."""
@@ -53,20 +55,41 @@ class CommittedBlock:
     @cached_property
     def json_hashes(self) -> bytes:
         """`eth_getBlockBy*` with transaction hashes; kept, since many clients poll the newest block."""
-        return block_json(self.header_rlp, self.transactions, self.senders, self.hashes, full=False)
+        return self._json(full=False)
 
     def json_full(self) -> bytes:
         """`eth_getBlockBy*` with whole transactions."""
-        return block_json(self.header_rlp, self.transactions, self.senders, self.hashes, full=True)
+        return self._json(full=True)
 
     def block_json(self, *, full: bool) -> bytes:
         """`eth_getBlockBy*` result."""
         return self.json_full() if full else self.json_hashes
 
+    def _json(self, *, full: bool) -> bytes:
+        return block_json(
+            self.header_rlp,
+            self.transactions,
+            self.senders,
+            self.hashes,
+            full=full,
+            ommers=self.ommers,
+            withdrawals=self.withdrawals,
+        )
+
+    @cached_property
+    def ommer_headers(self) -> list[bytes]:
+        """RLP of the ommers' headers; only blocks of imported chains have any."""
+        return unpack(self.ommers)
+
+    def ommer_json(self, index: int) -> bytes | None:
+        """`eth_getUncleBy*` result."""
+        return ommer_json(self.ommer_headers[index]) if index < len(self.ommer_headers) else None
+
     @cached_property
     def head_json(self) -> bytes:
         """The header as `newHeads` sends it."""
-        found: dict[str, Any] = orjson.loads(block_json(self.header_rlp, b"", b"", b"", full=False))
+        attached = {"ommers": self.ommers, "withdrawals": self.withdrawals}
+        found: dict[str, Any] = orjson.loads(block_json(self.header_rlp, b"", b"", b"", full=False, **attached))
         for key in ("transactions", "uncles", "withdrawals", "size"):
             found.pop(key, None)
         return orjson.dumps(found)

@@ -55,10 +55,14 @@ def _payload(rlp: bytes, offset: int, base: int) -> tuple[int, int]:
     return start, start + length
 
 
-def encode_block(header: bytes, transactions: Sequence[bytes], *, withdrawals: bool) -> bytes:
-    """A block without ommers: `header` is RLP already, typed transactions are strings; `withdrawals`: an empty list."""
+def encode_block(
+    header: bytes, transactions: Sequence[bytes], ommers: Sequence[bytes], withdrawals: bytes | None
+) -> bytes:
+    """A block: `header`, `ommers` and the list `withdrawals` (None: not there) are RLP already, typed transactions become
+    strings."""
     raws = b"".join(raw if raw[0] >= 0xC0 else encode(raw) for raw in transactions)
-    body = header + _prefix(len(raws), 0xC0) + raws + b"\xc0" + (b"\xc0" if withdrawals else b"")
+    stale = b"".join(ommers)
+    body = header + _prefix(len(raws), 0xC0) + raws + _prefix(len(stale), 0xC0) + stale + (withdrawals or b"")
     return _prefix(len(body), 0xC0) + body
 
 

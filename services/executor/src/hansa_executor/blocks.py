@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import grpc
 from hansa.packing import chunks
-from hansa.rpc import error_info
+from hansa.rpc import error_info, reason_of
 from hansa.stages import Stage, charged_kernel_call
 from hansa.v1 import executor_pb2, statedb_pb2, statedb_pb2_grpc, types_pb2
 from hansa_kernel import (
@@ -85,6 +85,8 @@ class BlockExecutor:
         prepared = await self._in_pool(clock, "decode", self._prepare, request)
         building = request.WhichOneof("block") == "context"
         result = await self._run(request, prepared, building, clock)
+        if result.states:
+            result = await self._with_state_roots(request.parent_hash, result, clock)
         template = build_header(prepared.env, result, self._spec, _NO_ROOT)
         if not building:
             _check_template(template, request.header)
@@ -105,6 +107,25 @@ class BlockExecutor:
             gas_used=result.gas_used,
             stage_us=clock.stage_us,
         )
+
+    async def _with_state_roots(self, parent_hash: bytes, result: BlockResult, clock: _Clock) -> BlockResult:
+        """Before Byzantium receipts hold the state root after their transaction."""
+        started = time.perf_counter_ns()
+        roots = b""
+        for write_sets in batches_within(result.states, limits.WRITE_SETS_BYTES_MAX):
+            try:
+                answer = await self._stub.GetRoots(
+                    statedb_pb2.GetRootsRequest(parent_hash=parent_hash, write_sets=write_sets),
+                    timeout=limits.STAGE_TIMEOUT_SECONDS,
+                    wait_for_ready=True,
+                )
+            except grpc.aio.AioRpcError as error:
+                if reason_of(error) == "PARENT_UNKNOWN":
+                    raise ParentUnknown(parent_hash) from error
+                raise
+            roots += answer.roots
+        clock.add("root", started)
+        return await self._in_pool(clock, "root", result.with_state_roots, roots)
 
     async def _in_pool(self, clock: _Clock, stage: Stage, work: Callable[..., T], *arguments: Any) -> T:
         started = time.perf_counter_ns()
@@ -173,6 +194,8 @@ class BlockExecutor:
                 cache=self._cache,
                 parent_hash=request.parent_hash,
                 building=building,
+                ommers=request.ommers,
+                withdrawals=request.withdrawals or None,
                 hints=request.hints,
                 rounds_max=limits.ROUNDS_MAX if building or request.hints else limits.ROUNDS_UNHINTED_MAX,
             )
@@ -216,6 +239,8 @@ class BlockExecutor:
             hashes=request.hashes if same else batch.hashes(),
             write_set=result.write_set,
             receipts=result.receipts,
+            ommers=request.ommers,
+            withdrawals=request.withdrawals,
             expected_hash=b"" if building else seal_header(request.header, Header.decode(request.header).state_root)[1],
         )
 
@@ -241,11 +266,25 @@ class BlockExecutor:
                     raise
             else:
                 clock.add("stage", started)
-                clock.stage_us["root"] = staged.root_us
+                clock.stage_us["root"] += staged.root_us
                 return staged
             await asyncio.sleep(pause)
             pause = min(2 * pause, limits.BACKOFF_SECONDS_MAX)
         raise StateDbAway(f"statedb did not answer Stage in {limits.STAGE_ATTEMPTS_MAX} attempts")
+
+
+def batches_within(items: Sequence[bytes], bytes_max: int) -> Iterator[list[bytes]]:
+    """`items` in order, as many at once as stay within `bytes_max` together; at least one."""
+    batch: list[bytes] = []
+    size = 0
+    for item in items:
+        if batch and size + len(item) > bytes_max:
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += len(item)
+    if batch:
+        yield batch
 
 
 def describe_difference(expected: bytes, got: bytes) -> str:

@@ -36,6 +36,9 @@ STAGE_TIMEOUT_SECONDS = 30.0
 STAGE_ATTEMPTS_MAX = 8
 """How often Stage is sent again while statedb is away; the same block gives the same answer."""
 
+WRITE_SETS_BYTES_MAX = 8 << 20
+"""Write sets of one GetRoots: blocks before Byzantium have one per transaction, each with all that came before it."""
+
 HEADER_TIMEOUT_SECONDS = 5.0
 """Longest wait for the header that a call needs."""
 

@@ -40,7 +40,7 @@ from hansa_statedb.errors import (
 )
 from hansa_statedb.node_history import ArchiveHistory, NodeHistory, WindowHistory
 from hansa_statedb.reader import Reader
-from hansa_statedb.staging import ExecutedBlock, check_executed_block, stage_block
+from hansa_statedb.staging import ExecutedBlock, check_executed_block, stage_block, state_roots
 from hansa_statedb.store import SCHEMA_KEY, Batch, Store, check_schema
 
 GENESIS_KEY = b"genesis"
@@ -61,7 +61,7 @@ class ChainRules:
 class Parts:
     """Which parts of a block to read beside hash and header."""
 
-    transactions: bool = False  # with senders and hashes
+    transactions: bool = False  # with senders, hashes, ommers and withdrawals
     hashes: bool = False
     receipts: bool = False
     certificate: bool = False
@@ -188,17 +188,37 @@ class Chain:
             return overlay.block, root_us
         raise ParentUnknown(block.parent_hash)
 
-    def commit(self, block_hash: bytes, certificate: bytes) -> StoredBlock:
+    def roots(self, parent_hash: bytes, write_sets: Sequence[bytes]) -> list[bytes]:
+        """State roots after each of `write_sets`, all from the same block on. Raises `RequestInvalid`, `ParentUnknown`."""
+        check_hash("parent_hash", parent_hash)
+        for _ in range(limits.STAGE_RETRIES_MAX):
+            view, parent_root = self._parent(parent_hash)
+            try:
+                return state_roots(self.reader, view, parent_root, write_sets, self._trie_cache)
+            except HeadMoved:
+                continue
+            except CorruptState as error:
+                raise StoreFailed(f"{self.store.folder}: trie node {error.path.hex()} is damaged: {error}") from error
+        raise ParentUnknown(parent_hash)
+
+    def commit(self, block_hash: bytes, certificate: bytes, *, with_ancestors: bool = False) -> StoredBlock:
         """Make a staged block durable and the head; returns the head. A committed block stays as it is.
+
+        `with_ancestors`: its staged ancestors as well, without certificates, in the same write.
 
         Raises `NotStaged`, `NotChildOfHead`, and `StoreFailed`, after which the process must end.
         """
         if block_hash == self._head.hash or self.store.get("numbers", block_hash) is not None:
             return self._head
         with self._lock:
-            overlay = self._overlays.next_to_commit(block_hash)
-        self._write(overlay, certificate)
-        self._advance(overlay, certificate)
+            if with_ancestors:
+                path = self._overlays.path_to_commit(block_hash)
+            else:
+                path = [self._overlays.next_to_commit(block_hash)]
+        certificates = [b""] * (len(path) - 1) + [certificate]
+        self._write(list(zip(path, certificates, strict=True)))
+        for overlay, own in zip(path, certificates, strict=True):
+            self._advance(overlay, own)
         return self._head
 
     def _known(self, block: ExecutedBlock) -> StoredBlock | None:
@@ -220,12 +240,28 @@ class Chain:
             self._overlays.get(parent_hash)
         return view, view.overlays[0].state_root if view.overlays else self._head_root
 
-    def _write(self, overlay: Overlay, certificate: bytes) -> None:
+    def _write(self, path: Sequence[tuple[Overlay, bytes]]) -> None:
+        """Write blocks and their certificates together, parents first."""
+        batch = self.store.batch()
+        accounts: dict[bytes, bytes] = {}
+        for overlay, certificate in path:
+            changed = {address: shrink_account(record) for address, record in overlay.accounts.items()}
+            batch.put_all("accounts", changed.items())
+            accounts.update(changed)
+            self._put_block(batch, overlay, certificate)
+        newest = path[-1][0].block
+        batch.put_all("meta", [(HEAD_KEY, u64(newest.number) + newest.hash)])
+        if newest.number == 0:
+            identity = [(SCHEMA_KEY, u64(SCHEMA_VERSION)), (GENESIS_KEY, newest.hash)]
+            batch.put_all("meta", [*identity, (NODE_HISTORY_KEY, self._node_history.kind)])
+        self.reader.begin_write(newest.number)
+        self.store.write(batch)
+        self.reader.end_write(accounts.items())
+
+    def _put_block(self, batch: Batch, overlay: Overlay, certificate: bytes) -> None:
+        """Everything of a block but its accounts and the head."""
         block = overlay.block
         number = u64(block.number)
-        batch = self.store.batch()
-        accounts = [(address, shrink_account(record)) for address, record in overlay.accounts.items()]
-        batch.put_all("accounts", accounts)
         batch.put_all("storage", ((key, shrink_word(value)) for key, value in overlay.slots.items()))
         batch.put_all("code", overlay.codes.items())
         batch.put_all("nodes", overlay.nodes.items())
@@ -233,8 +269,8 @@ class Chain:
             self._put_history(batch, overlay)
         batch.put_all("headers", [(number, block.hash + block.header)])
         batch.put_all("numbers", [(block.hash, number)])
-        if block.transactions:
-            batch.put_all("bodies", [(number, pack((block.transactions, block.senders)))])
+        if block.transactions or block.ommers or block.withdrawals:
+            batch.put_all("bodies", [(number, join_body(block))])
             hashes = chunks(block.hashes, HASH_BYTES)
             batch.put_all("transactions", ((found, place(block.number, i)) for i, found in enumerate(hashes)))
         batch.put_all("receipts", [(number, block.receipts)])
@@ -242,12 +278,6 @@ class Chain:
             terms = (*chunks(overlay.log_terms, TERM_BYTES), ANY_LOG_TERM)
             batch.post_all("logs", (term + number for term in terms))
         batch.put_all("certificates", [(number, certificate)])
-        batch.put_all("meta", [(HEAD_KEY, number + block.hash)])
-        if block.number == 0:
-            identity = [(SCHEMA_KEY, u64(SCHEMA_VERSION)), (GENESIS_KEY, block.hash)]
-            batch.put_all("meta", [*identity, (NODE_HISTORY_KEY, self._node_history.kind)])
-        self.reader.begin_write(block.number, accounts)
-        self.store.write(batch)
 
     def _put_history(self, batch: Batch, overlay: Overlay) -> None:
         """What was there before, an empty value where nothing was."""
@@ -316,7 +346,7 @@ class Chain:
             )
         with self._lock:
             self._overlays.add(overlay)
-        self._write(overlay, b"")
+        self._write([(overlay, b"")])
         self._advance(overlay, b"")
 
     def _resume(self, head: bytes) -> None:
@@ -346,7 +376,7 @@ class Chain:
         ):
             if row is None:
                 raise StoreFailed(f"{self.store.folder}: block {number} is missing below the head")
-            transactions, senders = unpack(body) if body else (b"", b"")
+            transactions, senders, ommers, withdrawals = split_body(body)
             blocks.append(
                 StoredBlock(
                     number,
@@ -357,9 +387,24 @@ class Chain:
                     keccak_batch(transactions),
                     receipt or b"",
                     certificate or b"",
+                    ommers,
+                    withdrawals,
                 )
             )
         return blocks
+
+
+def join_body(block: StoredBlock) -> bytes:
+    """What the family `bodies` holds of a block: two parts, or four where something is attached to it."""
+    attached = (block.ommers, block.withdrawals) if block.ommers or block.withdrawals else ()
+    return pack((block.transactions, block.senders, *attached))
+
+
+def split_body(body: bytes | None) -> tuple[bytes, bytes, bytes, bytes]:
+    """(transactions, senders, ommers, withdrawals) of an entry, which may be absent."""
+    parts = unpack(body) if body else []
+    transactions, senders, ommers, withdrawals = (*parts, *[b""] * (4 - len(parts)))
+    return transactions, senders, ommers, withdrawals
 
 
 def _only(block: StoredBlock, parts: Parts) -> StoredBlock:
@@ -373,6 +418,8 @@ def _only(block: StoredBlock, parts: Parts) -> StoredBlock:
         block.hashes if parts.transactions or parts.hashes else b"",
         block.receipts if parts.receipts else b"",
         block.certificate if parts.certificate else b"",
+        block.ommers if parts.transactions else b"",
+        block.withdrawals if parts.transactions else b"",
     )
 
 

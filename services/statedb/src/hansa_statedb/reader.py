@@ -49,7 +49,7 @@ class HotAccounts:
             return [get(address) for address in addresses]
 
     def put_all(self, changed: Iterable[tuple[bytes, bytes]]) -> None:
-        """Called with what a block writes, before RocksDB has it: readers of older blocks consult history anyway."""
+        """Called with what was written, before any block of it is the head: readers of older blocks consult history."""
         with self.lock:
             entries = self.entries
             for address, stored in changed:
@@ -68,9 +68,12 @@ class Reader:
         self._node_history = node_history
         self._hot = HotAccounts(limits.HOT_ACCOUNTS_MAX)
 
-    def begin_write(self, number: int, accounts: Iterable[tuple[bytes, bytes]]) -> None:
-        """Tell readers that block `number` is about to be written, with these accounts (stored forms)."""
+    def begin_write(self, number: int) -> None:
+        """Tell readers that blocks up to `number` are about to be written."""
         self.newest = number
+
+    def end_write(self, accounts: Iterable[tuple[bytes, bytes]]) -> None:
+        """These accounts (stored forms) were written. Not sooner: who finds one here must find its history, too."""
         self._hot.put_all(accounts)
 
     def accounts(self, view: View, addresses: Sequence[bytes]) -> list[bytes]:

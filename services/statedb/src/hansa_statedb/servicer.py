@@ -166,6 +166,8 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
             request.write_set,
             request.receipts,
             request.expected_hash,
+            request.ommers,
+            request.withdrawals,
         )
         started = time.perf_counter()
         staged, root_us = await self._checked(context, self._stagers, self._chain.stage, block)
@@ -173,6 +175,13 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
         if root_us:
             metrics.ROOT_SECONDS.observe(root_us / 1e6)
         return statedb_pb2.StageResponse(hash=staged.hash, header=staged.header, root_us=root_us)
+
+    @charged("stage")
+    async def GetRoots(self, request: statedb_pb2.GetRootsRequest, context: Context) -> statedb_pb2.GetRootsResponse:
+        roots = await self._checked(
+            context, self._stagers, self._chain.roots, request.parent_hash, list(request.write_sets)
+        )
+        return statedb_pb2.GetRootsResponse(roots=b"".join(roots))
 
     @charged("commit")
     async def Commit(self, request: statedb_pb2.CommitRequest, context: Context) -> statedb_pb2.CommitResponse:
@@ -190,7 +199,7 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
             certificate = request.certificate.SerializeToString()
         before = self._chain.head.number
         started = time.perf_counter()
-        head = self._chain.commit(request.block_hash, certificate)
+        head = self._chain.commit(request.block_hash, certificate, with_ancestors=request.with_ancestors)
         if head.number != before:
             metrics.COMMIT_SECONDS.observe(time.perf_counter() - started)
             self._loop.call_soon_threadsafe(self._announce)
@@ -442,4 +451,6 @@ def _block(block: StoredBlock) -> types_pb2.Block:
         hashes=block.hashes,
         receipts=block.receipts,
         certificate=_certificate(block.certificate),
+        ommers=block.ommers,
+        withdrawals=block.withdrawals,
     )

@@ -47,6 +47,8 @@ class ExecutedBlock:
     write_set: bytes
     receipts: bytes
     expected_hash: bytes  # empty when building
+    ommers: bytes = b""  # packed list of headers
+    withdrawals: bytes = b""  # RLP list, empty where there are none
 
 
 def check_executed_block(block: ExecutedBlock) -> Header:
@@ -118,6 +120,24 @@ def state_root(
     return step
 
 
+def state_roots(
+    reader: Reader, view: View, parent_root: bytes, write_sets: Sequence[bytes], cache: TrieCache
+) -> list[bytes]:
+    """Roots after each of `write_sets`, all from the block of `view` on.
+
+    Raises `RequestInvalid`, `HeadMoved` (take a new view) and the kernel's `CorruptState`.
+    """
+    before: dict[bytes, bytes] = {}
+    roots = []
+    for write_set in write_sets:
+        addresses = [account.address for account in parse_write_set(write_set).accounts]
+        unread = [address for address in addresses if address not in before]
+        before.update(zip(unread, reader.accounts(view, unread), strict=True))
+        records = [before[address] for address in addresses]
+        roots.append(state_root(reader, view, parent_root, write_set, records, cache).root)
+    return roots
+
+
 def _with_wiped_slots(
     reader: Reader, view: View, writes: WriteSet, before: Sequence[bytes]
 ) -> tuple[frozenset[bytes], dict[bytes, bytes]]:
@@ -160,7 +180,15 @@ def _overlay(
     nodes = dict.fromkeys(unpack(result.node_deletes), b"")
     nodes.update(zip(written[::2], written[1::2], strict=True))
     stored = StoredBlock(
-        header.number, block_hash, sealed, block.transactions, block.senders, block.hashes, block.receipts
+        header.number,
+        block_hash,
+        sealed,
+        block.transactions,
+        block.senders,
+        block.hashes,
+        block.receipts,
+        ommers=block.ommers,
+        withdrawals=block.withdrawals,
     )
     return Overlay(
         block=stored,

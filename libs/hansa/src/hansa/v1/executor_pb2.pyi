@@ -97,6 +97,8 @@ class ExecuteRequest(_message.Message):
     SENDERS_FIELD_NUMBER: _builtins.int
     HASHES_FIELD_NUMBER: _builtins.int
     HINTS_FIELD_NUMBER: _builtins.int
+    OMMERS_FIELD_NUMBER: _builtins.int
+    WITHDRAWALS_FIELD_NUMBER: _builtins.int
     parent_hash: _builtins.bytes
     header: _builtins.bytes
     """Verify: the header RLP that must result."""
@@ -107,6 +109,9 @@ class ExecuteRequest(_message.Message):
     """32 bytes per transaction."""
     hints: _builtins.bytes
     """The proposer's access list, advice only."""
+    ommers: _builtins.bytes
+    """Verifying a block of another chain: what it carries beside transactions, as `Block` has it."""
+    withdrawals: _builtins.bytes
     @_builtins.property
     def context(self) -> Global___BlockContext:
         """Build: invalid transactions are dropped."""
@@ -121,10 +126,12 @@ class ExecuteRequest(_message.Message):
         senders: _builtins.bytes = ...,
         hashes: _builtins.bytes = ...,
         hints: _builtins.bytes = ...,
+        ommers: _builtins.bytes = ...,
+        withdrawals: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "context", b"context", "header", b"header"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "context", b"context", "hashes", b"hashes", "header", b"header", "hints", b"hints", "parent_hash", b"parent_hash", "senders", b"senders", "transactions", b"transactions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "context", b"context", "hashes", b"hashes", "header", b"header", "hints", b"hints", "ommers", b"ommers", "parent_hash", b"parent_hash", "senders", b"senders", "transactions", b"transactions", "withdrawals", b"withdrawals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_block: _TypeAlias = _typing.Literal["context", "header"]  # noqa: Y015
     _WhichOneofArgType_block: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015

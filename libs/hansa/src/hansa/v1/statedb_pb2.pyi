@@ -127,6 +127,8 @@ class StageRequest(_message.Message):
     WRITE_SET_FIELD_NUMBER: _builtins.int
     RECEIPTS_FIELD_NUMBER: _builtins.int
     EXPECTED_HASH_FIELD_NUMBER: _builtins.int
+    OMMERS_FIELD_NUMBER: _builtins.int
+    WITHDRAWALS_FIELD_NUMBER: _builtins.int
     parent_hash: _builtins.bytes
     header_template: _builtins.bytes
     """Header RLP with any state root: the root is filled in here."""
@@ -138,6 +140,9 @@ class StageRequest(_message.Message):
     receipts: _builtins.bytes
     expected_hash: _builtins.bytes
     """When verifying: the hash the block must have. Empty when building."""
+    ommers: _builtins.bytes
+    """As `Block` has them."""
+    withdrawals: _builtins.bytes
     def __init__(
         self,
         *,
@@ -149,10 +154,12 @@ class StageRequest(_message.Message):
         write_set: _builtins.bytes = ...,
         receipts: _builtins.bytes = ...,
         expected_hash: _builtins.bytes = ...,
+        ommers: _builtins.bytes = ...,
+        withdrawals: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_hash", b"expected_hash", "hashes", b"hashes", "header_template", b"header_template", "parent_hash", b"parent_hash", "receipts", b"receipts", "senders", b"senders", "transactions", b"transactions", "write_set", b"write_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_hash", b"expected_hash", "hashes", b"hashes", "header_template", b"header_template", "ommers", b"ommers", "parent_hash", b"parent_hash", "receipts", b"receipts", "senders", b"senders", "transactions", b"transactions", "withdrawals", b"withdrawals", "write_set", b"write_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -187,6 +194,52 @@ class StageResponse(_message.Message):
 Global___StageResponse: _TypeAlias = StageResponse  # noqa: Y015
 
 @_typing.final
+class GetRootsRequest(_message.Message):
+    """Write sets of the kernel's layout, each from the block `parent_hash` (committed head or staged) on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_HASH_FIELD_NUMBER: _builtins.int
+    WRITE_SETS_FIELD_NUMBER: _builtins.int
+    parent_hash: _builtins.bytes
+    @_builtins.property
+    def write_sets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        parent_hash: _builtins.bytes = ...,
+        write_sets: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent_hash", b"parent_hash", "write_sets", b"write_sets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRootsRequest: _TypeAlias = GetRootsRequest  # noqa: Y015
+
+@_typing.final
+class GetRootsResponse(_message.Message):
+    """32 bytes each, same order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROOTS_FIELD_NUMBER: _builtins.int
+    roots: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        roots: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["roots", b"roots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRootsResponse: _TypeAlias = GetRootsResponse  # noqa: Y015
+
+@_typing.final
 class CommitRequest(_message.Message):
     """Make durable."""
 
@@ -194,7 +247,12 @@ class CommitRequest(_message.Message):
 
     BLOCK_HASH_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
+    WITH_ANCESTORS_FIELD_NUMBER: _builtins.int
     block_hash: _builtins.bytes
+    with_ancestors: _builtins.bool
+    """Also its staged ancestors, in one write; they get no certificate. For imports, where blocks come faster than a disk
+    syncs.
+    """
     @_builtins.property
     def certificate(self) -> _types_pb2.Certificate: ...
     def __init__(
@@ -202,10 +260,11 @@ class CommitRequest(_message.Message):
         *,
         block_hash: _builtins.bytes = ...,
         certificate: _types_pb2.Certificate | None = ...,
+        with_ancestors: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_hash", b"block_hash", "certificate", b"certificate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_hash", b"block_hash", "certificate", b"certificate", "with_ancestors", b"with_ancestors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

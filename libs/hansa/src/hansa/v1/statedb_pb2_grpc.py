@@ -45,6 +45,11 @@ class StateDbStub:
                 request_serializer=hansa_dot_v1_dot_statedb__pb2.StageRequest.SerializeToString,
                 response_deserializer=hansa_dot_v1_dot_statedb__pb2.StageResponse.FromString,
                 _registered_method=True)
+        self.GetRoots = channel.unary_unary(
+                '/hansa.v1.StateDb/GetRoots',
+                request_serializer=hansa_dot_v1_dot_statedb__pb2.GetRootsRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_statedb__pb2.GetRootsResponse.FromString,
+                _registered_method=True)
         self.Commit = channel.unary_unary(
                 '/hansa.v1.StateDb/Commit',
                 request_serializer=hansa_dot_v1_dot_statedb__pb2.CommitRequest.SerializeToString,
@@ -108,6 +113,14 @@ class StateDbServicer:
         """Compute the state root of an executed block and keep it as an overlay under its hash; nothing is durable yet.
         May be retried: the same block gives the same answer. FAILED_PRECONDITION, reason PARENT_UNKNOWN or
         HASH_MISMATCH; RESOURCE_EXHAUSTED when too many blocks are staged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRoots(self, request, context):
+        """State roots after write sets that all start at the same block; nothing is kept. For receipts before Byzantium, which
+        hold the root after their transaction. FAILED_PRECONDITION, reason PARENT_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,6 +204,11 @@ def add_StateDbServicer_to_server(servicer, server):
                     servicer.Stage,
                     request_deserializer=hansa_dot_v1_dot_statedb__pb2.StageRequest.FromString,
                     response_serializer=hansa_dot_v1_dot_statedb__pb2.StageResponse.SerializeToString,
+            ),
+            'GetRoots': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRoots,
+                    request_deserializer=hansa_dot_v1_dot_statedb__pb2.GetRootsRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_statedb__pb2.GetRootsResponse.SerializeToString,
             ),
             'Commit': grpc.unary_unary_rpc_method_handler(
                     servicer.Commit,
@@ -293,6 +311,33 @@ class StateDb:
             '/hansa.v1.StateDb/Stage',
             hansa_dot_v1_dot_statedb__pb2.StageRequest.SerializeToString,
             hansa_dot_v1_dot_statedb__pb2.StageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRoots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hansa.v1.StateDb/GetRoots',
+            hansa_dot_v1_dot_statedb__pb2.GetRootsRequest.SerializeToString,
+            hansa_dot_v1_dot_statedb__pb2.GetRootsResponse.FromString,
             options,
             channel_credentials,
             insecure,

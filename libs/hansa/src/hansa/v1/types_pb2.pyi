@@ -153,6 +153,8 @@ class Block(_message.Message):
     HASHES_FIELD_NUMBER: _builtins.int
     RECEIPTS_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
+    OMMERS_FIELD_NUMBER: _builtins.int
+    WITHDRAWALS_FIELD_NUMBER: _builtins.int
     hash: _builtins.bytes
     header: _builtins.bytes
     """Header RLP."""
@@ -164,9 +166,15 @@ class Block(_message.Message):
     """32 bytes per transaction."""
     receipts: _builtins.bytes
     """Receipts RLP of the kernel's layout."""
+    ommers: _builtins.bytes
+    """Packed list of headers; only on imported chains. Comes with the transactions."""
+    withdrawals: _builtins.bytes
+    """RLP list, empty bytes where there are none (whether the block has the list is told by its header); only on imported
+    chains. Comes with the transactions.
+    """
     @_builtins.property
     def certificate(self) -> Global___Certificate:
-        """Absent for genesis."""
+        """Absent for genesis, and for blocks of imported chains."""
 
     def __init__(
         self,
@@ -178,10 +186,12 @@ class Block(_message.Message):
         hashes: _builtins.bytes = ...,
         receipts: _builtins.bytes = ...,
         certificate: Global___Certificate | None = ...,
+        ommers: _builtins.bytes = ...,
+        withdrawals: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "hash", b"hash", "hashes", b"hashes", "header", b"header", "receipts", b"receipts", "senders", b"senders", "transactions", b"transactions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "hash", b"hash", "hashes", b"hashes", "header", b"header", "ommers", b"ommers", "receipts", b"receipts", "senders", b"senders", "transactions", b"transactions", "withdrawals", b"withdrawals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -88,8 +88,8 @@ async def raw_header(api: Api, at: At) -> str:
 async def raw_block(api: Api, at: At) -> str:
     """A block's RLP."""
     found = await found_block(api, at)
-    raws = unpack(found.transactions)
-    return "0x" + encode_block(found.header_rlp, raws, withdrawals=found.header.withdrawals_root is not None).hex()
+    withdrawals = None if found.header.withdrawals_root is None else found.withdrawals or b"\xc0"
+    return "0x" + encode_block(found.header_rlp, unpack(found.transactions), found.ommer_headers, withdrawals).hex()
 
 
 async def raw_block_receipts(api: Api, at: At) -> list[str]:

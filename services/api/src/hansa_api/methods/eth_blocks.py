@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from hansa_api.api import Api
+from hansa_api.blocks import CommittedBlock
 from hansa_api.limits import Limits
 from hansa_api.params import LATEST, At, Param, block, block_number, boolean, hash32, uint64
 from hansa_api.registry import Method
@@ -47,17 +48,30 @@ async def count_by_number(api: Api, at: At) -> str | None:
 
 
 async def uncle_count_by_hash(api: Api, block_hash: bytes) -> str | None:
-    """0 for every block that exists, else null: there are no uncles."""
-    return None if await api.heads.block(At(hash=block_hash)) is None else "0x0"
+    """Uncles of a block, or null; only blocks of imported chains have any."""
+    found = await api.heads.block(At(hash=block_hash))
+    return None if found is None else hex(len(found.ommer_headers))
 
 
 async def uncle_count_by_number(api: Api, at: At) -> str | None:
-    """0 for every block that exists, else null: there are no uncles."""
-    return None if await api.heads.block(at) is None else "0x0"
+    """Uncles of a block, or null; only blocks of imported chains have any."""
+    found = await api.heads.block(at)
+    return None if found is None else hex(len(found.ommer_headers))
 
 
-def no_uncle(_api: Api, _block: Any, _index: int) -> None:
-    """Null: there are no uncles."""
+async def uncle_by_hash(api: Api, block_hash: bytes, index: int) -> Any:
+    """The header of an uncle, or null."""
+    return _ommer(await api.heads.block(At(hash=block_hash)), index)
+
+
+async def uncle_by_number(api: Api, at: At, index: int) -> Any:
+    """The header of an uncle, or null."""
+    return _ommer(await api.heads.block(at), index)
+
+
+def _ommer(block: CommittedBlock | None, index: int) -> Any:
+    found = None if block is None else block.ommer_json(index)
+    return None if found is None else orjson.Fragment(found)
 
 
 def methods(_limits: Limits) -> list[Method]:
@@ -74,6 +88,6 @@ def methods(_limits: Limits) -> list[Method]:
         Method("eth_getBlockTransactionCountByNumber", count_by_number, (by_number,)),
         Method("eth_getUncleCountByBlockHash", uncle_count_by_hash, (by_hash,)),
         Method("eth_getUncleCountByBlockNumber", uncle_count_by_number, (by_number,)),
-        Method("eth_getUncleByBlockHashAndIndex", no_uncle, (by_hash, index)),
-        Method("eth_getUncleByBlockNumberAndIndex", no_uncle, (by_number, index)),
+        Method("eth_getUncleByBlockHashAndIndex", uncle_by_hash, (by_hash, index)),
+        Method("eth_getUncleByBlockNumberAndIndex", uncle_by_number, (by_number, index)),
     ]

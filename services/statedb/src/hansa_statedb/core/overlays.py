@@ -23,11 +23,22 @@ class StoredBlock:
     hashes: bytes = b""
     receipts: bytes = b""
     certificate: bytes = b""  # serialised, empty for genesis
+    ommers: bytes = b""  # packed list of headers; imported chains only
+    withdrawals: bytes = b""  # RLP list, empty where there are none; imported chains only
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all parts."""
-        return len(self.header) + len(self.transactions) + len(self.senders) + len(self.hashes) + len(self.receipts)
+        parts = (
+            self.header,
+            self.transactions,
+            self.senders,
+            self.hashes,
+            self.receipts,
+            self.ommers,
+            self.withdrawals,
+        )
+        return sum(map(len, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,13 @@ class Overlays:
         if overlay.parent_hash != self.head_hash:
             raise NotChildOfHead(overlay.block.number, self.head_number)
         return overlay
+
+    def path_to_commit(self, block_hash: bytes) -> list[Overlay]:
+        """All staged blocks from the child of the head to the one with this hash. Raises `NotStaged`."""
+        view = self.view(block_hash)
+        if view is None or not view.overlays:
+            raise NotStaged(block_hash)
+        return list(reversed(view.overlays))
 
     def committed(self, overlay: Overlay) -> int:
         """Make `overlay` the head; returns how many staged blocks that do not descend from it were dropped."""

@@ -9,7 +9,7 @@ CLIENTS := tests/integration/clients
 IMAGE ?= hansa:latest
 UP ?=
 
-.PHONY: help setup up down test unit integration chaos lint fmt proto kernel bench bench-kernel docs image
+.PHONY: help setup up down test unit integration conformance chaos lint fmt proto kernel bench bench-kernel docs image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "\033[36m%-12s\033[0m %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ unit: setup ## only the fast tests
 
 integration: setup clients ## real consortia, real clients
 	$(RUN) pytest tests/integration
+
+conformance: setup ## whole public chains, imported and exported again
+	HANSA_CONFORMANCE=1 $(RUN) pytest tests/conformance --timeout 3600
 
 chaos: setup clients ## every fault ten times; writes docs/internals/reliability.md
 	HANSA_CHAOS_ROUNDS=10 $(RUN) pytest tests/chaos --timeout 7200

@@ -9,6 +9,7 @@ from hansa.cli import (
     about,
     accounts,
     bench,
+    chains,
     genesis,
     keys,
     local,
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for group in (local, processes, transactions, reading, about):
+for group in (local, processes, transactions, reading, chains, about):
     app.add_typer(group.app)
 app.add_typer(genesis.app, name="genesis", help="Make and check chain specs.")
 app.add_typer(keys.app, name="keys", help="Keys of a member.")
@@ -47,11 +48,13 @@ def main() -> None:
 def run(command: Callable[[], object]) -> int:
     """Run a command; errors that have a text for people become that text and a status."""
     # Imported late: most commands end before any of them is needed.
+    from hansa.chainfiles.errors import ChainFileError
     from hansa.chainspec.errors import ChainSpecInvalid
     from hansa.config import SettingsInvalid
     from hansa.consortium.errors import ConsortiumError
     from hansa.jsonrpc import NodeUnreachable, RpcError
     from hansa.keys.errors import KeysInvalid
+    from hansa.replay.errors import ReplayError
 
     try:
         command()
@@ -62,6 +65,8 @@ def run(command: Callable[[], object]) -> int:
     except NodeUnreachable as error:
         return _ended(error, EXIT_UNREACHABLE)
     except (RpcError, ConsortiumError, ChainSpecInvalid, KeysInvalid, SettingsInvalid) as error:
+        return _ended(error, EXIT_FAILED)
+    except (ChainFileError, ReplayError) as error:
         return _ended(error, EXIT_FAILED)
     except KeyboardInterrupt:
         return 130

@@ -40,7 +40,8 @@ unit: setup ## only the fast tests
 integration: setup clients ## real consortia, real clients
 	$(RUN) pytest tests/integration
 
-conformance: setup ## whole public chains, imported and exported again
+conformance: setup ## every public test of Ethereum with every runner, whole public chains; writes docs/internals/conformance.md
+	$(RUN) python tests/conformance/report.py
 	HANSA_CONFORMANCE=1 $(RUN) pytest tests/conformance --timeout 3600
 
 chaos: setup clients ## every fault ten times; writes docs/internals/reliability.md

@@ -567,17 +567,73 @@ class SimulateJob:
 
 # --- public tests ---------------------------------------------------------------------------------------------------
 
-@final
-class StateTestResult:
-    name: str
-    fork: str
-    index: int  # place in `post[fork]`
-    passed: bool
-    state_root: bytes
-    error: str  # why it failed, or why the transaction was rightly refused
+CONFORMANCE_RUNNERS: list[str]  # every name that `runner` takes
+CONFORMANCE_SKIPS: list[tuple[str, str]]  # the only reasons for skipping a case: name, meaning
 
-def state_test(json: bytes, fork: str) -> list[StateTestResult]:
-    """Run a file of Ethereum's state tests for one fork ("Osaka", ...); cases without it are skipped."""
+@final
+class CaseResult:
+    name: str
+    fork: str  # fork or network; empty where the case has none
+    passed: bool
+    skipped: str | None  # name of a reason of CONFORMANCE_SKIPS
+    error: str  # expected and got, of a failed case
+
+def run_conformance(
+    kind: str,
+    name: str,
+    json: bytes,
+    *,
+    fork: str | None = None,
+    runner: str = "sequential",
+    cold: bool = False,
+    transactions_min: int = 0,
+) -> list[CaseResult]:
+    """Decide the cases of one file of public tests.
+
+    `kind`: "state", "block", "transaction", "rlp", "trie", "difficulty", "base-fee" or "precompile". `name`: the file's stem. `fork`: only cases of that fork or network. `runner`: who
+    executes the transactions of a block. `cold`: nothing of the state is known before it is asked for.
+    `transactions_min`: only cases with a block of at least so many transactions. A file of another kind is a
+    `KernelInputError`; a case that is wrong in itself fails, with a text."""
+
+def state_transition(
+    alloc: bytes, env: bytes, txs: bytes, fork: str, chain_id: int, reward_wei: int | None
+) -> bytes:
+    """geth's `evm t8n`: JSON in, JSON out with `alloc`, `result` and `body` (RLP of the included transactions).
+
+    `txs`: a list of signed transactions or of ones with `secretKey`, or a text with the RLP of a list. `reward_wei`: of
+    a block before the merge; None: the beneficiary is not even touched. Raises `KernelInputError`; its field is
+    `json.*` where the input is no JSON, `txs.rlp` where the list is no RLP, `env.blockHashes` where code asks for a hash
+    that is not given."""
+
+@final
+class Ran:
+    summary: str  # the last line of an EIP-3155 trace: stateRoot, output, gasUsed, pass, fork, error
+    trace: str  # its other lines
+    output: bytes
+    error: str  # why it failed; empty if it did not
+    dump: str  # JSON: the accounts after it
+
+def run_code(
+    prestate: bytes,
+    fork: str,
+    code: bytes,
+    input: bytes,
+    gas: int,
+    price_wei: int,
+    value_wei: bytes,
+    sender: bytes,
+    receiver: bytes,
+    *,
+    create: bool = False,
+    trace: bool = False,
+    memory: bool = False,
+    no_stack: bool = False,
+    return_data: bool = False,
+) -> Ran:
+    """geth's `evm run`: `code` alone with all of `gas`, no nonce; without `create` it is put at `receiver` (unless empty).
+
+    `prestate`: JSON of a genesis (block fields, `alloc`), or empty. `value_wei`: 32 bytes. `trace` with `memory`,
+    `no_stack`, `return_data`: what its lines hold."""
 
 # --- views of blocks as Ethereum JSON -------------------------------------------------------------------------------
 

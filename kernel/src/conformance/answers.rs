@@ -5,6 +5,7 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use super::full_state::FullState;
 use crate::exec::block_job::{BlockJob, BlockRequest, BlockResult, JobError, Step};
 use crate::exec::need::{Keys, RawValues, Record};
+use crate::exec::state::{JobState, bytecode};
 use crate::pack;
 
 /// Run a block on `state` to its end; `block_hash` gives hashes of earlier blocks.
@@ -27,6 +28,23 @@ pub fn run_block(
                 job.step(Some(&answer.raw()))?
             }
         };
+    }
+}
+
+/// Answer what an exact run on `state` missed; block hashes are not there.
+pub fn fill_missing(state: &mut JobState, full: &FullState) {
+    let asked = state.take_wanted();
+    for address in &asked.accounts {
+        state.put_record(*address, full.record(*address).as_ref());
+        if let Some(account) = full.0.get(address).filter(|account| !account.code.is_empty()) {
+            state.put_code(keccak256(&account.code), bytecode(account.code.clone()));
+        }
+    }
+    for (address, slot) in &asked.slots {
+        state.put_slot(*address, *slot, full.slot(*address, *slot));
+    }
+    for number in &asked.blocks {
+        state.put_block(*number, B256::ZERO);
     }
 }
 

@@ -8,6 +8,7 @@ use super::answers::run_block;
 use super::full_state::FullState;
 use crate::error::InputResult;
 use crate::exec::block_job::{BlockRequest, BlockResult, JobError, ROUNDS_MAX, build_header};
+use crate::exec::cache::StateCache;
 use crate::exec::schedule::{Runner, Running};
 use crate::header::rules::{Ancestor, OMMER_ANCESTORS, check_attached, check_header, check_ommers};
 use crate::header::{BlockEnv, Header, RawBlock};
@@ -16,6 +17,11 @@ use crate::tx::{TxRules, decode_transactions};
 
 /// Rounds that a block of another chain may take: nobody ships hints for it.
 const TEST_ROUNDS_MAX: u32 = ROUNDS_MAX * 64;
+
+/// Accounts and slots that the cache of warm runs holds.
+const CACHE_ENTRIES_MAX: usize = 1 << 20;
+/// Staged blocks that the cache of warm runs holds.
+const CACHE_BLOCKS_MAX: usize = 1 << 10;
 
 /// A block that was taken, with the state after it.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub struct TestChain {
     spec: Spec,
     nodes: BTreeMap<B256, Node>,
     head: B256,
+    /// Values of the state that blocks begin with; without it they ask for everything.
+    cache: Option<StateCache>,
 }
 
 impl TestChain {
@@ -42,7 +50,25 @@ impl TestChain {
         let head = genesis.hash;
         let total_difficulty = genesis.inner.difficulty;
         let node = Node { header: genesis, ommers: Vec::new(), total_difficulty, state };
-        Self { spec, nodes: BTreeMap::from([(head, node)]), head }
+        Self { spec, nodes: BTreeMap::from([(head, node)]), head, cache: None }
+    }
+
+    /// Let blocks begin with a cache that knows the state of the head now, and what every later block writes.
+    pub fn keep_warm(&mut self) {
+        let Some(node) = self.nodes.get(&self.head) else { return };
+        let cache = StateCache::new(CACHE_ENTRIES_MAX, CACHE_BLOCKS_MAX);
+        cache.reset(self.head);
+        if let Some(view) = cache.view(self.head) {
+            let state = &node.state;
+            view.keep(
+                state.0.keys().map(|address| (*address, state.record(*address))),
+                state.0.iter().flat_map(|(address, account)| {
+                    account.storage.iter().map(|(slot, value)| ((*address, *slot), *value))
+                }),
+                state.codes(),
+            );
+        }
+        self.cache = Some(cache);
     }
 
     /// Hash of the last block: the one of the heaviest chain before the merge, the newest one after it.
@@ -76,13 +102,17 @@ impl TestChain {
         let rules = TxRules::unbounded(&self.spec, env.number, env.timestamp);
         let batch = decode_transactions(&raw.transactions, &rules).map_err(|error| error.to_string())?;
         let ommers = raw.attached.ommers.iter().map(|ommer| ommer.hash).collect();
-        let run = |runner, hints| {
+        let run = |runner, hints, warm: bool| {
             let request = BlockRequest {
                 spec: self.spec.clone(),
                 env: env.clone(),
                 batch: batch.clone(),
                 attached: raw.attached.clone(),
-                cache: None,
+                cache: if warm {
+                    self.cache.as_ref().and_then(|cache| cache.view(header.inner.parent_hash))
+                } else {
+                    None
+                },
                 building: false,
                 hints,
                 system_calls: true,
@@ -96,13 +126,16 @@ impl TestChain {
                 }
             })
         };
-        let list =
-            if runner == Runner::AccessList { run(Runner::Sequential, Vec::new())?.access_list } else { Vec::new() };
-        let result = run(runner, list)?;
+        let list = if runner == Runner::AccessList {
+            run(Runner::Sequential, Vec::new(), false)?.access_list
+        } else {
+            Vec::new()
+        };
+        let result = run(runner, list, true)?;
         if result.stats.hints_wrong > 0 {
             return Err("another_access_list: execution gives other links".to_owned());
         }
-        let (result, state) = after(result, &parent.state).map_err(|error| error.to_string())?;
+        let (result, state) = settle(result, &parent.state).map_err(|error| error.to_string())?;
         let root = state.root().map_err(|error| error.to_string())?;
         let built = build_header(&env, &result, &self.spec, root);
         if built.hash != header.hash {
@@ -111,6 +144,9 @@ impl TestChain {
         let total_difficulty = parent.total_difficulty.saturating_add(header.inner.difficulty);
         let heavier = self.nodes.get(&self.head).is_none_or(|head| total_difficulty > head.total_difficulty);
         let hash = header.hash;
+        if let Some(cache) = &self.cache {
+            cache.stage(header.inner.parent_hash, hash, &result.write_set);
+        }
         if heavier || header.inner.difficulty.is_zero() {
             self.head = hash;
         }
@@ -139,7 +175,10 @@ impl TestChain {
 }
 
 /// The result with its receipts, and the state after it.
-fn after(result: BlockResult, state: &FullState) -> InputResult<(BlockResult, FullState)> {
+///
+/// # Errors
+/// Never for a state that fits in memory.
+pub(super) fn settle(result: BlockResult, state: &FullState) -> InputResult<(BlockResult, FullState)> {
     let mut roots = Vec::new();
     for writes in &result.states {
         let mut state = state.clone();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
 use alloy_rlp::{Encodable, Header};
+use revm::bytecode::Bytecode;
 
 use crate::error::{InputError, InputResult};
 use crate::exec::need::Record;
@@ -46,6 +47,12 @@ impl FullState {
                 state.put_slot(*address, *slot, *value);
             }
         }
+    }
+
+    /// Every code with its hash.
+    pub fn codes(&self) -> impl Iterator<Item = (B256, Bytecode)> {
+        let codes = self.0.values().map(|account| &account.code).filter(|code| !code.is_empty());
+        codes.map(|code| (keccak256(code), bytecode(code.clone())))
     }
 
     /// The value of a slot, zero where there is none.

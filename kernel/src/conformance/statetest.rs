@@ -1,12 +1,15 @@
 //! Ethereum's `state_test` format: one transaction on a given state.
 
-use alloy_eips::eip2930::{AccessList, AccessListItem};
-use alloy_eips::eip7702::{Authorization, SignedAuthorization};
+use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use revm::context::TxEnv;
 use serde_json::{Map, Value};
 
+use super::answers::fill_missing;
+use super::case::{CaseResult, Options, Outcome as CaseOutcome, decide, outcome_of};
 use super::full_state::FullState;
+use super::networks::spec_of;
+use super::tx_json::{access_list, authorization};
 use crate::error::{InputError, InputResult};
 use crate::evm::{self, Outcome, Purpose};
 use crate::exec::receipts::encode_logs;
@@ -17,75 +20,64 @@ use crate::tx::{TxRules, address_of_secret_keys, decode_one};
 
 /// Gas of one blob.
 const GAS_PER_BLOB: u64 = 131_072;
+/// Base fee where a test of London or later gives none, wei: what the tests' own tools took.
+const BASE_FEE_DEFAULT: u64 = 10;
 /// Block hashes that code can ask for.
 const BLOCK_HASHES: u64 = 256;
 
-/// Outcome of one entry of `post`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateTestResult {
-    /// Name of the case in its file.
-    pub name: String,
-    pub fork: String,
-    /// Place in `post[fork]`.
-    pub index: usize,
-    pub passed: bool,
-    /// State root after the transaction.
-    pub state_root: B256,
-    /// Why it failed, or why the transaction was refused; empty otherwise.
-    pub error: String,
-}
-
-/// Run every case of a file for one fork; cases without that fork are skipped.
+/// Run every case of a file, one result per entry of `post`.
 ///
 /// # Errors
 /// When the file is not of the format. A case that is wrong in itself fails with a text.
-pub fn state_test(bytes: &[u8], fork_name: &str) -> InputResult<Vec<StateTestResult>> {
-    Fork::from_name(fork_name).ok_or_else(|| InputError::new("fork", "a fork's name", fork_name))?;
-    run_file(bytes, |name| name == fork_name)
-}
-
-/// Run every case of a file for every fork that it has.
-///
-/// # Errors
-/// As [`state_test`].
-pub fn state_tests(bytes: &[u8]) -> InputResult<Vec<StateTestResult>> {
-    run_file(bytes, |_| true)
-}
-
-fn run_file(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> InputResult<Vec<StateTestResult>> {
+pub fn state_test(bytes: &[u8], options: &Options) -> InputResult<Vec<CaseResult>> {
     let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
     let mut results = Vec::new();
     for (name, case) in json::object("json", &value)? {
-        let forks = case.get("post").and_then(Value::as_object).into_iter().flatten();
-        for (fork_name, entries) in forks.filter(|(fork_name, _)| wanted(fork_name)) {
-            for (index, entry) in entries.as_array().into_iter().flatten().enumerate() {
-                let outcome = Fork::from_name(fork_name)
-                    .ok_or_else(|| InputError::new("fork", "a fork's name", fork_name))
-                    .and_then(|fork| run_case(case, entry, fork));
-                let (state_root, error, passed) =
-                    outcome.unwrap_or_else(|error| (B256::ZERO, format!("malformed case: {error}"), false));
-                let (name, fork) = (name.clone(), fork_name.clone());
-                results.push(StateTestResult { name, fork, index, passed, state_root, error });
+        let Some(post) = case.get("post").and_then(Value::as_object) else {
+            return Err(InputError::new(name.as_str(), "a state test with `post`", "another kind of test"));
+        };
+        let mut pre = None;
+        for (fork, entries) in post.iter().filter(|(fork, _)| options.wants(fork)) {
+            for entry in entries.as_array().into_iter().flatten() {
+                let outcome = decide(|| {
+                    let case = json::object("case", case)?;
+                    let pre = match &pre {
+                        Some(pre) => pre,
+                        None => pre.insert(FullState::parse("pre", member(case, "pre")?)?),
+                    };
+                    run_entry(case, entry, fork, pre, options)
+                });
+                results.push(CaseResult { name: name_of(name, entry), fork: fork.clone(), outcome });
             }
         }
     }
     Ok(results)
 }
 
-fn run_case(case: &Value, entry: &Value, fork: Fork) -> InputResult<(B256, String, bool)> {
-    let case = json::object("case", case)?;
+/// `NAME/dXgYvZ`: which data, gas limit and value an entry takes.
+fn name_of(name: &str, entry: &Value) -> String {
+    let index = |key: &str| entry.get("indexes").and_then(|indexes| indexes.get(key)).and_then(Value::as_u64);
+    let [data, gas, value] = ["data", "gas", "value"].map(|key| index(key).unwrap_or_default());
+    format!("{name}/d{data}g{gas}v{value}")
+}
+
+fn run_entry(
+    case: &Map<String, Value>,
+    entry: &Value,
+    fork: &str,
+    pre: &FullState,
+    options: &Options,
+) -> InputResult<CaseOutcome> {
     let entry = json::object("post", entry)?;
-    let chain_id = case
-        .get("config")
-        .and_then(|config| config.get("chainid"))
-        .map_or(Ok(1), |id| json::u64("config.chainid", id))?;
-    let spec = Spec::of_fork(fork, chain_id);
-    let env = block_env(member(case, "env")?)?;
-    let mut full = FullState::parse("pre", member(case, "pre")?)?;
-    let mut state = JobState::new(env.fork(&spec).spec_id(), None, usize::MAX);
-    full.fill(&mut state);
-    let first = env.number.saturating_sub(BLOCK_HASHES);
-    for number in first..env.number {
+    let spec = spec_of(fork, case.get("config"))?;
+    let env = block_env(member(case, "env")?, &spec)?;
+    let fork = env.fork(&spec);
+    let mut full = pre.clone();
+    let mut state = JobState::new(fork.spec_id(), None, usize::MAX);
+    if !options.cold {
+        full.fill(&mut state);
+    }
+    for number in env.number.saturating_sub(BLOCK_HASHES)..env.number {
         state.put_block(number, keccak256(number.to_string()));
     }
     let expects_refusal = entry.get("expectException").is_some();
@@ -94,31 +86,40 @@ fn run_case(case: &Value, entry: &Value, fork: Fork) -> InputResult<(B256, Strin
         Ok(tx) => execute(&spec, &env, &full, &mut state, &tx)?,
     };
     full.apply(&state.write_set());
-    if refused.is_some() && fork < Fork::SpuriousDragon {
-        // The fills pay a reward of 0 even then, which made the beneficiary an account before EIP-161.
-        full.0.entry(env.beneficiary).or_default();
-    }
+    touch_beneficiary(&mut full, &env, fork);
     let root = full.root()?;
     let wanted_root = json::word("post.hash", text(entry, "hash")?)?;
     let wanted_logs = json::word("post.logs", text(entry, "logs")?)?;
     let logs_hash = keccak256(if logs.is_empty() { encode_logs(&[]) } else { logs });
     let mut failures = Vec::new();
     if root != wanted_root {
-        failures.push(format!("post state root mismatch: got {root}, want {wanted_root}"));
+        failures.push(format!("state root {root}, expected {wanted_root}"));
     }
     if refused.is_none() && logs_hash != wanted_logs {
-        failures.push(format!("post state logs hash mismatch: got {logs_hash}, want {wanted_logs}"));
+        failures.push(format!("logs hash {logs_hash}, expected {wanted_logs}"));
     }
     // Old fills name no exception: there an invalid transaction shows in the root alone.
     let names_exceptions = entry.contains_key("txbytes");
     match &refused {
-        Some(text) if !expects_refusal && names_exceptions => failures.push(format!("unexpected refusal: {text}")),
+        Some(text) if !expects_refusal && names_exceptions => failures.push(format!("refused: {text}")),
+        Some(text) if !failures.is_empty() => failures.push(format!("the transaction was refused: {text}")),
         None if expects_refusal => failures.push("the transaction should have been refused".to_owned()),
         _ => {}
     }
-    let passed = failures.is_empty();
-    let error = if passed { refused.unwrap_or_default() } else { failures.join("; ") };
-    Ok((root, error, passed))
+    Ok(outcome_of(&failures))
+}
+
+/// The tests' blocks pay a reward of zero: it creates an empty beneficiary before EIP-161, and clears one since.
+fn touch_beneficiary(full: &mut FullState, env: &BlockEnv, fork: Fork) {
+    if fork < Fork::SpuriousDragon {
+        full.0.entry(env.beneficiary).or_default();
+    } else if full
+        .0
+        .get(&env.beneficiary)
+        .is_some_and(|account| account.nonce == 0 && account.balance.is_zero() && account.code.is_empty())
+    {
+        full.0.remove(&env.beneficiary);
+    }
 }
 
 /// Run the transaction; keys that the test does not give are absent. Returns why it was refused, and the logs' RLP.
@@ -147,16 +148,7 @@ fn execute(
             Outcome::Cancelled => return Err(InputError::new("case", "a run to its end", "a cancelled one")),
             Outcome::Missed => {
                 drop(evm);
-                let asked = state.take_wanted();
-                for address in &asked.accounts {
-                    state.put_record(*address, full.record(*address).as_ref());
-                }
-                for (address, slot) in &asked.slots {
-                    state.put_slot(*address, *slot, full.slot(*address, *slot));
-                }
-                for number in &asked.blocks {
-                    state.put_block(*number, B256::ZERO);
-                }
+                fill_missing(state, full);
             }
         }
     }
@@ -170,8 +162,9 @@ fn text<'a>(object: &'a Map<String, Value>, key: &str) -> InputResult<&'a str> {
     member(object, key)?.as_str().ok_or_else(|| InputError::new(key, "text", "another value"))
 }
 
-fn block_env(value: &Value) -> InputResult<BlockEnv> {
+fn block_env(value: &Value, spec: &Spec) -> InputResult<BlockEnv> {
     let env = json::object("env", value)?;
+    let london = spec.fork(0, 0) >= Fork::London;
     let number = |key: &str| json::member(env, key).map_or(Ok(0), |value| json::u64(key, value));
     let word = |key: &str| match json::member(env, key) {
         Some(Value::String(text)) => json::word(key, text),
@@ -183,7 +176,11 @@ fn block_env(value: &Value) -> InputResult<BlockEnv> {
         number: number("currentNumber")?,
         timestamp: number("currentTimestamp")?,
         gas_limit: number("currentGasLimit")?,
-        base_fee_per_gas: number("currentBaseFee")?,
+        base_fee_per_gas: if london {
+            json::member(env, "currentBaseFee").map_or(Ok(BASE_FEE_DEFAULT), |v| json::u64("currentBaseFee", v))?
+        } else {
+            0
+        },
         beneficiary: json::address("currentCoinbase", text(env, "currentCoinbase")?)?,
         prev_randao: word("currentRandom")?,
         parent_beacon_block_root: B256::ZERO,
@@ -230,7 +227,7 @@ fn unsigned_transaction(tx: &Map<String, Value>, indexes: &Map<String, Value>, s
     };
     let data_index = index("data")?;
     let lists = json::member(tx, "accessLists").and_then(Value::as_array);
-    let access_list = lists.and_then(|lists| lists.get(data_index)).filter(|list| !list.is_null());
+    let listed = lists.and_then(|lists| lists.get(data_index)).filter(|list| !list.is_null());
     let authorizations = json::member(tx, "authorizationList").and_then(Value::as_array);
     let priority = price("maxPriorityFeePerGas")?;
     let blob_fee = price("maxFeePerBlobGas")?;
@@ -240,7 +237,7 @@ fn unsigned_transaction(tx: &Map<String, Value>, indexes: &Map<String, Value>, s
             () if authorizations.is_some() => 4,
             () if blob_fee.is_some() => 3,
             () if priority.is_some() => 2,
-            () if access_list.is_some() => 1,
+            () if listed.is_some() => 1,
             () => 0,
         },
         caller,
@@ -251,7 +248,7 @@ fn unsigned_transaction(tx: &Map<String, Value>, indexes: &Map<String, Value>, s
         data: json::bytes("data", pick("data", data_index)?)?,
         nonce: json::u64("nonce", member(tx, "nonce")?)?,
         chain_id: Some(spec.chain_id()),
-        access_list: access_list.map_or(Ok(AccessList::default()), parse_access_list)?,
+        access_list: listed.map_or(Ok(AccessList::default()), access_list)?,
         gas_priority_fee: priority,
         blob_hashes: match json::member(tx, "blobVersionedHashes").and_then(Value::as_array) {
             Some(hashes) => hashes
@@ -263,43 +260,10 @@ fn unsigned_transaction(tx: &Map<String, Value>, indexes: &Map<String, Value>, s
         max_fee_per_blob_gas: blob_fee.unwrap_or_default(),
         authorization_list: match authorizations {
             Some(list) => {
-                let signed: Vec<_> = list.iter().map(parse_authorization).collect::<InputResult<_>>()?;
+                let signed: Vec<_> = list.iter().map(authorization).collect::<InputResult<_>>()?;
                 evm::recovered_authorizations(&signed)
             }
             None => Vec::new(),
         },
     })
-}
-
-fn parse_access_list(value: &Value) -> InputResult<AccessList> {
-    let bad = || InputError::new("accessLists", "a list of addresses with keys", value);
-    let items = value.as_array().ok_or_else(bad)?.iter().map(|item| {
-        let keys = item.get("storageKeys").and_then(Value::as_array).ok_or_else(bad)?;
-        Ok(AccessListItem {
-            address: json::address("accessLists", item.get("address").and_then(Value::as_str).ok_or_else(bad)?)?,
-            storage_keys: keys
-                .iter()
-                .map(|key| json::word("accessLists", key.as_str().ok_or_else(bad)?))
-                .collect::<InputResult<_>>()?,
-        })
-    });
-    Ok(AccessList(items.collect::<InputResult<_>>()?))
-}
-
-fn parse_authorization(value: &Value) -> InputResult<SignedAuthorization> {
-    let object = json::object("authorizationList", value)?;
-    let number = |key: &str| json::u256(key, member(object, key)?);
-    let parity = json::member(object, "yParity").or_else(|| json::member(object, "v"));
-    let parity = parity.map_or(Ok(0), |v| json::u64("v", v))?;
-    let authorization = Authorization {
-        chain_id: number("chainId")?,
-        address: json::address("address", text(object, "address")?)?,
-        nonce: json::u64("nonce", member(object, "nonce")?)?,
-    };
-    Ok(SignedAuthorization::new_unchecked(
-        authorization,
-        u8::try_from(parity).unwrap_or(u8::MAX),
-        number("r")?,
-        number("s")?,
-    ))
 }

@@ -5,6 +5,7 @@ mod fork_opcodes;
 pub mod genesis;
 mod in_block;
 pub mod opcodes;
+mod precompile;
 pub mod precompiles;
 pub mod ranges;
 mod redirect;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use cancel::CancelFlag;
 pub use in_block::{Aside, aside, run_in_block};
+pub use precompile::run_precompile;
 pub use redirect::Redirect;
 pub use set_up::{
     Evm, EvmContext, Outcome, Purpose, Recorded, block_of, build, cfg_of, is_precompile, run_exact, run_guessing,

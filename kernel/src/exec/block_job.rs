@@ -1,6 +1,6 @@
 //! One block behind the miss protocol.
 
-use alloy_primitives::{B256, Bloom};
+use alloy_primitives::{B256, Bloom, Bytes};
 use rayon::prelude::*;
 
 use super::access_list::{pack_list, read_list};
@@ -76,6 +76,8 @@ pub struct BlockResult {
     pub logs_bloom: Bloom,
     pub ommers_hash: B256,
     pub requests_hash: Option<B256>,
+    /// EIP-7685, in the order of their types, each beginning with its type; those without data are left out.
+    pub requests: Vec<Bytes>,
     pub withdrawals_root: Option<B256>,
     pub blob_gas_used: Option<u64>,
     pub included: Vec<usize>,
@@ -396,6 +398,7 @@ impl BlockJob {
             logs_bloom: summary.bloom,
             ommers_hash: self.ommers_hash,
             requests_hash: (fork >= Fork::Prague).then(|| receipts::requests_hash(&requests)),
+            requests: requests.into_iter().filter(|request| request.len() > 1).collect(),
             withdrawals_root: self.withdrawals_root,
             blob_gas_used: (fork >= Fork::Cancun).then_some(done.blob_gas_used),
             included: done.included,

@@ -1,17 +1,22 @@
 //! Public tests at the border.
 
+use alloy_primitives::{Address, Bytes, U256};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::base::heavy_checked;
-use crate::conformance::statetest::{self, StateTestResult};
+use super::base::{heavy_checked, light_checked};
+use crate::conformance::eip3155::Parts;
+use crate::conformance::run::{self, Ran, RunRequest};
+use crate::conformance::t8n::{Transition, transition};
+use crate::conformance::{self, CaseResult, Kind, Options, Outcome, RUNNERS, SKIPS, runner_of};
+use crate::pack;
 
-/// Outcome of one entry of a state test.
-#[pyclass(frozen, name = "StateTestResult", module = "hansa_kernel")]
-pub struct PyStateTestResult(StateTestResult);
+/// Outcome of one case of a public test.
+#[pyclass(frozen, name = "CaseResult", module = "hansa_kernel")]
+pub struct PyCaseResult(CaseResult);
 
 #[pymethods]
-impl PyStateTestResult {
+impl PyCaseResult {
     #[getter]
     fn name(&self) -> &str {
         &self.0.name
@@ -23,33 +28,141 @@ impl PyStateTestResult {
     }
 
     #[getter]
-    fn index(&self) -> usize {
-        self.0.index
-    }
-
-    #[getter]
     fn passed(&self) -> bool {
-        self.0.passed
+        self.0.outcome == Outcome::Passed
     }
 
     #[getter]
-    fn state_root<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, self.0.state_root.as_slice())
+    fn skipped(&self) -> Option<&'static str> {
+        match self.0.outcome {
+            Outcome::Skipped(reason) => Some(reason.name()),
+            Outcome::Passed | Outcome::Failed(_) => None,
+        }
+    }
+
+    #[getter]
+    fn error(&self) -> &str {
+        match &self.0.outcome {
+            Outcome::Failed(text) => text,
+            Outcome::Passed | Outcome::Skipped(_) => "",
+        }
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (kind, name, json, *, fork=None, runner="sequential", cold=false, transactions_min=0))]
+#[allow(clippy::too_many_arguments, reason = "keyword arguments of one call")]
+fn run_conformance(
+    py: Python<'_>,
+    kind: &str,
+    name: &str,
+    json: &[u8],
+    fork: Option<String>,
+    runner: &str,
+    cold: bool,
+    transactions_min: usize,
+) -> PyResult<Vec<PyCaseResult>> {
+    let (kind, runner) = light_checked(py, || Ok((Kind::from_name(kind)?, runner_of(runner)?)))?;
+    let options = Options { fork, runner, cold, transactions_min };
+    let results = heavy_checked(py, || conformance::run(kind, name, json, &options))?;
+    Ok(results.into_iter().map(PyCaseResult).collect())
+}
+
+#[pyfunction]
+fn state_transition<'py>(
+    py: Python<'py>,
+    alloc: &[u8],
+    env: &[u8],
+    txs: &[u8],
+    fork: &str,
+    chain_id: u64,
+    reward_wei: Option<u128>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let reward = reward_wei.map(U256::from);
+    let request = Transition { alloc, env, txs, fork, chain_id, reward };
+    let output = heavy_checked(py, || transition(&request))?;
+    Ok(PyBytes::new(py, &output))
+}
+
+/// What became of code that was run alone.
+#[pyclass(frozen, name = "Ran", module = "hansa_kernel")]
+pub struct PyRan(Ran);
+
+#[pymethods]
+impl PyRan {
+    #[getter]
+    fn summary(&self) -> &str {
+        &self.0.summary
+    }
+
+    #[getter]
+    fn trace(&self) -> &str {
+        &self.0.trace
+    }
+
+    #[getter]
+    fn output<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.output)
     }
 
     #[getter]
     fn error(&self) -> &str {
         &self.0.error
     }
+
+    #[getter]
+    fn dump(&self) -> &str {
+        &self.0.dump
+    }
 }
 
 #[pyfunction]
-fn state_test(py: Python<'_>, json: &[u8], fork: &str) -> PyResult<Vec<PyStateTestResult>> {
-    let results = heavy_checked(py, || statetest::state_test(json, fork))?;
-    Ok(results.into_iter().map(PyStateTestResult).collect())
+#[pyo3(signature = (
+    prestate, fork, code, input, gas, price_wei, value_wei, sender, receiver,
+    *, create=false, trace=false, memory=false, no_stack=false, return_data=false,
+))]
+#[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keyword arguments of one call")]
+fn run_code(
+    py: Python<'_>,
+    prestate: &[u8],
+    fork: &str,
+    code: &[u8],
+    input: &[u8],
+    gas: u64,
+    price_wei: u128,
+    value_wei: &[u8],
+    sender: &[u8],
+    receiver: &[u8],
+    create: bool,
+    trace: bool,
+    memory: bool,
+    no_stack: bool,
+    return_data: bool,
+) -> PyResult<PyRan> {
+    let ran = heavy_checked(py, || {
+        run::run_code(&RunRequest {
+            prestate: prestate.to_vec(),
+            fork: fork.to_owned(),
+            code: Bytes::copy_from_slice(code),
+            input: Bytes::copy_from_slice(input),
+            gas,
+            price: price_wei,
+            value: U256::from_be_bytes(pack::exact::<32>("value_wei", value_wei)?),
+            sender: Address::from(pack::exact::<20>("sender", sender)?),
+            receiver: Address::from(pack::exact::<20>("receiver", receiver)?),
+            create,
+            trace: trace.then_some(Parts { memory, no_stack, return_data }),
+        })
+    })?;
+    Ok(PyRan(ran))
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<PyStateTestResult>()?;
-    module.add_function(wrap_pyfunction!(state_test, module)?)
+    module.add_class::<PyCaseResult>()?;
+    module.add_class::<PyRan>()?;
+    module.add_function(wrap_pyfunction!(run_code, module)?)?;
+    module.add("CONFORMANCE_RUNNERS", RUNNERS)?;
+    module.add("CONFORMANCE_SKIPS", SKIPS.map(|skip| (skip.name(), skip.text())))?;
+    module.add_function(wrap_pyfunction!(run_conformance, module)?)?;
+    module.add_function(wrap_pyfunction!(state_transition, module)?)
 }

@@ -55,7 +55,7 @@ pub struct BlobRules {
 #[derive(Debug, Clone)]
 pub struct Spec(Arc<Rules>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Rules {
     chain_id: u64,
     /// (first block, fork), ascending.
@@ -189,6 +189,14 @@ impl Spec {
     #[must_use]
     pub fn block_reward(&self, number: u64) -> U256 {
         self.0.pow.reward(number)
+    }
+
+    /// The same rules with another reward of blocks before the merge, wei: what a state transition tool is asked for.
+    #[must_use]
+    pub fn with_block_reward(&self, wei: U256) -> Self {
+        let mut rules = Rules::clone(&self.0);
+        rules.pow.rewards = vec![(0, wei)];
+        Self(Arc::new(rules))
     }
 
     /// Who gets the reward instead of the header's beneficiary.

@@ -14,6 +14,7 @@ mod node_set;
 mod proof;
 mod seal;
 mod sparse;
+mod steps;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a failing test may panic; numbers are small")]
 mod tests;
@@ -32,6 +33,7 @@ pub use known::Known;
 pub use multiproof::MultiproofJob;
 pub use node_set::{NODE_BYTES_MIN, NodeSet};
 pub use proof::{ProofJob, ProofOutcome, ProofStep, proven_value, verify_proof};
+pub use steps::root_of_steps;
 
 use crate::error::InputError;
 

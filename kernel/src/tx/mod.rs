@@ -20,4 +20,5 @@ pub use envelope::{ACCOUNT_TX_TYPE, AccountTx, Envelope, SignedAccountTx};
 pub use error::{TxCode, TxError};
 pub use ranges::{AddressRange, AddressRanges, RANGES_MAX};
 pub use rules::{ACCESS_LIST_ENTRIES_MAX, AUTHORIZATIONS_MAX, RAW_BYTES_MAX, TxRules};
+pub(crate) use sign::sign_hash;
 pub use sign::{SIGN_COUNT_MAX, SignRequest, address_of_public_key, address_of_secret_keys, sign_transactions};

@@ -98,7 +98,7 @@ pub fn sign_transactions(request: &SignRequest<'_>) -> InputResult<Vec<u8>> {
 }
 
 /// Recoverable signature with low `s`.
-pub(super) fn sign_hash(key: &SecretKey, hash: [u8; 32]) -> Signature {
+pub(crate) fn sign_hash(key: &SecretKey, hash: [u8; 32]) -> Signature {
     let (parity, compact) = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(hash), key).serialize_compact();
     // libsecp256k1 gives r >= n (ids 2 and 3) with chance 2^-128; Ethereum cannot express it.
     Signature::from_bytes_and_parity(&compact, matches!(parity, RecoveryId::One | RecoveryId::Three))

@@ -1,9 +1,15 @@
-//! Where the public test data is.
+//! Where the public test data is, and how its files are run.
+
+#![allow(dead_code, unused_imports, reason = "each test uses its part of this")]
+
+mod run;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+
+pub use run::expect_part;
 
 /// JSON files of an archive of the shared test data, sorted; None where there is no such archive.
 ///

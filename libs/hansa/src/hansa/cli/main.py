@@ -10,6 +10,7 @@ from hansa.cli import (
     accounts,
     bench,
     chains,
+    evm,
     genesis,
     keys,
     local,
@@ -38,6 +39,7 @@ app.add_typer(proof.app, name="proof", help="Check blocks without a node.")
 app.add_typer(settings.app, name="config", help="Settings of a node.")
 app.add_typer(validator.app, name="validator", help="A member's votes.")
 app.add_typer(bench.app, name="bench", help="Measure a node.")
+app.add_typer(evm.app, name="evm", help="The EVM alone: public tests, state transitions, single runs.")
 
 
 def main() -> None:

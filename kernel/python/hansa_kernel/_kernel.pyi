@@ -595,9 +595,7 @@ def run_conformance(
     `transactions_min`: only cases with a block of at least so many transactions. A file of another kind is a
     `KernelInputError`; a case that is wrong in itself fails, with a text."""
 
-def state_transition(
-    alloc: bytes, env: bytes, txs: bytes, fork: str, chain_id: int, reward_wei: int | None
-) -> bytes:
+def state_transition(alloc: bytes, env: bytes, txs: bytes, fork: str, chain_id: int, reward_wei: int | None) -> bytes:
     """geth's `evm t8n`: JSON in, JSON out with `alloc`, `result` and `body` (RLP of the included transactions).
 
     `txs`: a list of signed transactions or of ones with `secretKey`, or a text with the RLP of a list. `reward_wei`: of

@@ -122,16 +122,16 @@ def test_missing_block_hash_has_a_status_of_its_own(hansa: Hansa, tmp_path: Path
 def state_test(tmp_path: Path) -> Path:
     """A state test of one transfer, with the root that a transition gives."""
     flags = inputs(tmp_path, [transfer(0)])
-    files = [Path(flag.partition("=")[2]).read_bytes() for flag in flags]
-    made = json.loads(hansa_kernel.state_transition(*files, "Berlin", 1, 0))
+    alloc, given_env, txs = (Path(flag.partition("=")[2]).read_bytes() for flag in flags)
+    made = json.loads(hansa_kernel.state_transition(alloc, given_env, txs, "Berlin", 1, 0))
     entry = {"hash": made["result"]["stateRoot"], "logs": EMPTY_LOGS, "indexes": {"data": 0, "gas": 0, "value": 0}}
     wrong = entry | {"hash": "0x" + "11" * 32}
-    env = json.loads(files[1])
+    env = json.loads(given_env)
     tx = {"nonce": "0x0", "gasPrice": "0xa", "gasLimit": ["0x5208"], "value": ["0x7"], "data": ["0x"], "to": RECIPIENT,
           "secretKey": KEY}  # fmt: skip
     case = {
         "env": env,
-        "pre": json.loads(files[0]),
+        "pre": json.loads(alloc),
         "transaction": tx,
         "post": {"Berlin": [entry], "Istanbul": [wrong]},
     }

@@ -24,6 +24,8 @@ pub struct Environment {
     pub block: BlockEnv,
     /// Whether the excess of blob gas is known: only then it is reported.
     pub has_excess: bool,
+    /// As reported: the block's, or what the input has after the merge, where it means nothing.
+    pub difficulty: U256,
     /// The base fee, where it is given or the fork has one.
     pub base_fee: Option<u64>,
     /// By number.
@@ -124,6 +126,7 @@ impl Environment {
             ..BlockEnv::default()
         };
         Ok(Self {
+            difficulty: fields.big("currentDifficulty")?.unwrap_or(difficulty),
             block,
             has_excess: fork >= Fork::Cancun && excess.is_some(),
             base_fee,

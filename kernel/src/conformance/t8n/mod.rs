@@ -45,7 +45,7 @@ pub struct Transition<'a> {
     pub txs: &'a [u8],
     pub fork: &'a str,
     pub chain_id: u64,
-    /// Wei of the block's reward; `None`: the beneficiary is not even touched.
+    /// Wei of the block's reward before the merge; `None`: the beneficiary is not even touched.
     pub reward: Option<U256>,
 }
 
@@ -82,7 +82,8 @@ pub fn transition(request: &Transition<'_>) -> InputResult<Vec<u8>> {
     let roots_wanted = !result.states.is_empty();
     let (result, mut post) = settle(result, &pre)?;
     if let Some(reward) = request.reward {
-        pay(&mut post, &env, reward, fork);
+        // No block earns a reward after the merge (EIP-3675), whatever is asked for.
+        pay(&mut post, &env, if fork < Fork::Paris { reward } else { U256::ZERO }, fork);
     }
     let report = report::Report {
         spec: &spec,
@@ -101,7 +102,7 @@ pub fn transition(request: &Transition<'_>) -> InputResult<Vec<u8>> {
     Ok(output.to_string().into_bytes())
 }
 
-/// Credit the rewards of a block before the merge; a zero reward still touches the beneficiary (EIP-161).
+/// Credit the rewards of a block; a zero reward still touches the beneficiary (EIP-161).
 fn pay(post: &mut FullState, env: &Environment, reward: U256, fork: Fork) {
     let mut credits: BTreeMap<Address, U256> = BTreeMap::new();
     let mut miner = reward;

@@ -123,7 +123,7 @@ impl Report<'_> {
             let rejected = rejected.map(|tx| json!({ "index": tx.index, "error": tx.error }));
             put("rejected", Value::Array(rejected.collect()));
         }
-        let difficulty = block.difficulty;
+        let difficulty = self.env.difficulty;
         put("currentDifficulty", if difficulty.is_zero() { Value::Null } else { quantity(difficulty) });
         put("gasUsed", quantity(result.gas_used));
         if let Some(fee) = self.env.base_fee {

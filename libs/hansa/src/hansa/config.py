@@ -110,7 +110,10 @@ class LogSettings(_Section):
 class AddressSettings(_Section):
     """Where this member's services find each other (host:port)."""
 
-    consensus: str = Field("127.0.0.1:7001", description="consensus' internal gRPC.")
+    consensus: str = Field(
+        "127.0.0.1:7001",
+        description="consensus' internal gRPC; empty: none, the api serves what statedb holds read-only.",
+    )
     executors: tuple[str, ...] = Field(("127.0.0.1:7002",), description="Executors of this member, in order of choice.")
     statedb: str = Field("127.0.0.1:7003", description="statedb's internal gRPC.")
     p2p: str = Field("127.0.0.1:7004", description="p2p's internal gRPC.")

@@ -28,6 +28,7 @@ from hansa_api.errors import (
     InvalidParams,
     LimitExceeded,
     Pruned,
+    ReadOnly,
     RpcError,
     ServerError,
     Unavailable,
@@ -44,6 +45,9 @@ WITNESS_TIMEOUT_MS = 30_000
 
 STATUS_AGE_MS_MAX = 500
 """Consensus' status is asked at most this often, however many clients poll it."""
+
+_NOBODY = consensus_pb2.GetStatusResponse(engine="none")
+_EMPTY_POOL = consensus_pb2.GetPoolResponse()
 
 
 class _Gate:
@@ -80,9 +84,13 @@ class Backend:
 
     def __init__(self, addresses: AddressSettings, limits: Limits) -> None:
         self._limits = limits
-        self._channels = [channel(addresses.statedb), channel(addresses.consensus)]
+        self.read_only = not addresses.consensus
+        self._channels = [channel(addresses.statedb)]
         self.statedb: Any = statedb_pb2_grpc.StateDbStub(self._channels[0])
-        self.consensus: Any = consensus_pb2_grpc.ConsensusStub(self._channels[1])
+        self._consensus: Any = None
+        if not self.read_only:
+            self._channels.append(channel(addresses.consensus))
+            self._consensus = consensus_pb2_grpc.ConsensusStub(self._channels[-1])
         self.executors: list[Any] = []
         for address in addresses.executors:
             self._channels.append(channel(address))
@@ -92,6 +100,13 @@ class Backend:
         self._status: consensus_pb2.GetStatusResponse | None = None
         self._status_at = 0.0
         self._status_call: asyncio.Task[consensus_pb2.GetStatusResponse] | None = None
+
+    @property
+    def consensus(self) -> Any:
+        """The stub of consensus. Raises `ReadOnly` where there is none."""
+        if self._consensus is None:
+            raise ReadOnly
+        return self._consensus
 
     async def close(self) -> None:
         """Close all channels."""
@@ -169,7 +184,11 @@ class Backend:
         raise failed
 
     async def status(self) -> consensus_pb2.GetStatusResponse:
-        """Consensus' status, at most `STATUS_AGE_MS_MAX` old; concurrent askers share one call."""
+        """Consensus' status, at most `STATUS_AGE_MS_MAX` old; concurrent askers share one call.
+
+        Without consensus: of a node that has no members and never catches up."""
+        if self.read_only:
+            return _NOBODY
         loop = asyncio.get_running_loop()
         if self._status is not None and loop.time() - self._status_at < STATUS_AGE_MS_MAX / 1000:
             return self._status
@@ -196,7 +215,9 @@ class Backend:
             task.exception()  # its askers have it; nobody may be left to look
 
     async def pool(self, **wanted: Any) -> consensus_pb2.GetPoolResponse:
-        """The pool's counts and what `wanted` names (fields of GetPoolRequest)."""
+        """The pool's counts and what `wanted` names (fields of GetPoolRequest); without consensus it is empty."""
+        if self.read_only:
+            return _EMPTY_POOL
         found: consensus_pb2.GetPoolResponse = await self.ask(
             self.consensus.GetPool, consensus_pb2.GetPoolRequest(**wanted), "consensus"
         )
@@ -204,6 +225,8 @@ class Backend:
 
     async def pending_nonces(self, addresses: Sequence[bytes]) -> list[int | None]:
         """Nonce after the gapless run in the pool, None where the pool does not know the sender."""
+        if self.read_only:
+            return [None] * len(addresses)
         found = await self.ask(
             self.consensus.GetPendingNonces,
             consensus_pb2.GetPendingNoncesRequest(addresses=b"".join(addresses)),

@@ -6,6 +6,7 @@
     ├── HeaderNotFound         -32001   ├── Pruned            4444
     ├── Unavailable            -32002   ├── TransactionRefused -32003
     ├── NotSupported           -32004   ├── LimitExceeded     -32005 (RateLimited carries `retry_after`)
+    │   └── ReadOnly           an imported chain is served
     ├── ExecutionReverted      3
     ├── CodedError             as the kernel says (eth_simulateV1: -38010 .. -38026)
     └── SyncTimeout 4, SyncNotReady 5, SyncNonceGap 6      (EIP-7966)
@@ -117,6 +118,13 @@ class NotSupported(RpcError):
     code = -32004
 
 
+class ReadOnly(NotSupported):
+    """Transactions and certificates need consensus; here is a chain that was imported."""
+
+    def __init__(self) -> None:
+        super().__init__("this node serves an imported chain read-only: it takes no transactions and has no members")
+
+
 class LimitExceeded(RpcError):
     """More than a limit allows; the message names limit and value."""
 
@@ -204,10 +212,28 @@ CATALOGUE: dict[str, int] = {
 """Numbers of execution-apis' error catalogue by our refusal codes."""
 
 _ERROR_SELECTOR = bytes.fromhex("08c379a0")  # Error(string)
+_PANIC_SELECTOR = bytes.fromhex("4e487b71")  # Panic(uint256)
+
+PANICS: dict[int, str] = {
+    0x00: "generic panic",
+    0x01: "assert(false)",
+    0x11: "arithmetic underflow or overflow",
+    0x12: "division or modulo by zero",
+    0x21: "enum overflow",
+    0x22: "invalid encoded storage byte array accessed",
+    0x31: "out-of-bounds array access; popping on an empty array",
+    0x32: "out-of-bounds access of an array or bytesN",
+    0x41: "out of memory",
+    0x51: "uninitialized function",
+}
+"""Solidity's panic codes, in geth's words."""
 
 
 def revert_reason(output: bytes) -> str:
-    """Text of a Solidity `Error(string)`; empty for panics, custom errors and anything malformed."""
+    """Text of a Solidity `Error(string)` or `Panic(uint256)`; empty for custom errors and anything malformed."""
+    if output[:4] == _PANIC_SELECTOR and len(output) >= 36:
+        code = int.from_bytes(output[4:36], "big")
+        return PANICS.get(code, f"unknown panic code: {code:#x}")
     if output[:4] != _ERROR_SELECTOR or len(output) < 68:
         return ""
     offset = 4 + int.from_bytes(output[4:36], "big")

@@ -20,8 +20,19 @@ class Invalid(ValueError):
     """A value that a parser refuses; the text has no position, the dispatcher adds it."""
 
 
+class Unplaced(Invalid):
+    """A value that is well-formed and still refused: geth says why without naming the argument."""
+
+
+class _Malformed(Invalid):
+    """Text that is no hex: where a Go type is expected, geth says which."""
+
+    def of(self, go_type: str) -> Invalid:
+        """The same, of that type."""
+        return Invalid(f"json: cannot unmarshal {self} into Go value of type {go_type}")
+
+
 _QUANTITY = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]*)", re.ASCII)
-_DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*", re.ASCII)
 _LATEST_TAGS = ("latest", "safe", "finalized")
 
 U64_MAX = (1 << 64) - 1
@@ -32,9 +43,9 @@ def _hex_string(value: Any) -> str:
     if type(value) is not str:
         raise Invalid(f"json: cannot unmarshal {_kind(value)} into a hex string")
     if not value:
-        raise Invalid("empty hex string")
+        raise _Malformed("empty hex string")
     if value[:2] != "0x":
-        raise Invalid("hex string without 0x prefix")
+        raise _Malformed("hex string without 0x prefix")
     return value
 
 
@@ -70,34 +81,50 @@ def uint64(value: Any) -> int:
     return uint(value, U64_MAX)
 
 
+def _digits(value: Any) -> str:
+    """Hex digits behind 0x, an even number of them."""
+    text = _hex_string(value)
+    if len(text) % 2:
+        raise _Malformed("hex string of odd length")
+    return text[2:]
+
+
 def data(value: Any) -> bytes:
     """Bytes: 0x and an even number of digits."""
-    text = _hex_string(value)
     try:
-        found = bytes.fromhex(text[2:])
+        digits = _digits(value)
+        return _from_hex(digits)
+    except _Malformed as error:
+        raise error.of("hexutil.Bytes") from None
+
+
+def _from_hex(digits: str) -> bytes:
+    try:
+        found = bytes.fromhex(digits)
     except ValueError:
-        raise Invalid("hex string of odd length" if len(text) % 2 else "invalid hex string") from None
-    if 2 * len(found) != len(text) - 2:  # bytes.fromhex skips blanks
-        raise Invalid("invalid hex string")
+        found = b""
+    if 2 * len(found) != len(digits):  # bytes.fromhex skips blanks
+        raise _Malformed("invalid hex string")
     return found
 
 
-def fixed(width: int, what: str) -> Callable[[Any], bytes]:
-    """Parser of exactly `width` bytes."""
+def fixed(width: int, go_type: str) -> Callable[[Any], bytes]:
+    """Parser of exactly `width` bytes; `go_type` is how geth calls them."""
 
     def parse(value: Any) -> bytes:
-        text = _hex_string(value)
-        if len(text) != 2 + 2 * width:
-            raise Invalid(f"hex string has length {len(text) - 2}, want {2 * width} for {what}")
-        if not _DATA.fullmatch(text):
-            raise Invalid("invalid hex string")
-        return bytes.fromhex(text[2:])
+        try:
+            digits = _digits(value)
+            if len(digits) != 2 * width:
+                raise Invalid(f"hex string has length {len(digits)}, want {2 * width} for {go_type}")
+            return _from_hex(digits)
+        except _Malformed as error:
+            raise error.of(go_type) from None
 
     return parse
 
 
-address = fixed(20, "address")
-hash32 = fixed(32, "hash")
+address = fixed(20, "common.Address")
+hash32 = fixed(32, "common.Hash")
 
 
 def slot(value: Any) -> bytes:

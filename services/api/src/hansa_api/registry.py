@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hansa_api.errors import InvalidParams, MethodNotFound
-from hansa_api.params import Invalid, Param
+from hansa_api.params import Invalid, Param, Unplaced
 
 Handler = Callable[..., Any]
 
@@ -47,8 +47,10 @@ class Method:
                 continue
             try:
                 found.append(param.parse(params[position]))
+            except Unplaced as error:
+                raise InvalidParams(str(error)) from None
             except Invalid as error:
-                raise InvalidParams(f"invalid argument {position}: {error} ({param.name})") from None
+                raise InvalidParams(f"invalid argument {position}: {error}") from None
         return found
 
     def cost_of(self, arguments: Sequence[Any]) -> int:

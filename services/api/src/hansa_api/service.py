@@ -97,10 +97,11 @@ class ApiService:
         self._tasks += [
             spawn(api.heads.run(), "api heads"),
             spawn(api.state.run(), "api state reader"),
-            spawn(api.feed.run(), "api pool feed"),
             spawn(api.subscriptions.run_full(), "api pending transactions"),
             spawn(api.subscriptions.run_syncing(lambda: syncing(api)), "api syncing"),
         ]
+        if not api.backend.read_only:
+            self._tasks.append(spawn(api.feed.run(), "api pool feed"))
         for server in self._servers:
             self._serving.append(await serve_uvicorn(server))
         await self._grpc.start()

@@ -19,7 +19,7 @@ from hansa.v1 import consensus_pb2
 
 from hansa_api import metrics
 from hansa_api.backend import Backend, translate
-from hansa_api.errors import LimitExceeded, RpcError, TransactionRefused
+from hansa_api.errors import LimitExceeded, ReadOnly, RpcError, TransactionRefused
 from hansa_api.limits import Limits
 
 _LENGTH = struct.Struct(">I")
@@ -60,7 +60,10 @@ class Submitter:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, raws: Sequence[bytes]) -> Verdicts:
-        """Verdicts in the order of `raws`. Raises `Unavailable` or `LimitExceeded` when nothing was decided."""
+        """Verdicts in the order of `raws`. Raises `Unavailable` or `LimitExceeded` when nothing was decided, `ReadOnly`
+        where nothing ever will be."""
+        if self._backend.read_only:
+            raise ReadOnly
         limits = self._limits
         if self._waiting + len(raws) > limits.submit_waiting:
             raise LimitExceeded(

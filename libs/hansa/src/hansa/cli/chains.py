@@ -1,7 +1,8 @@
-"""`import`, `export`: blocks of public chains, from files and to files."""
+"""`import`, `export`, `serve`: blocks of public chains, from files, to files and to clients."""
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -118,6 +119,46 @@ def export(
         output.as_json({"file": str(file), "blocks": done.blocks, "bytes": done.bytes})
     else:
         output.plain(f"{file}: {done.blocks} blocks, {done.bytes} bytes")
+
+
+@app.command()
+def serve(
+    chain_spec: ChainSpecFile,
+    data_dir: DataDir = Path("chain-data"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of JSON-RPC and WebSocket; 0: any.")] = 8545,
+    ws_port: Annotated[int, typer.Option(min=0, max=65535, help="Second WebSocket port; 0: any.")] = 8546,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of gRPC; 0: any.")] = 50051,
+    json: AsJson = False,
+) -> None:
+    """Answer clients from an imported chain until told to end: everything but sending transactions.
+
+    Other settings (`api.limits`, `executor.call_gas_max`, ...) come from the environment, as those of a node.
+    """
+    from hansa.chainspec import load_chain_spec
+    from hansa.config import LogSettings
+    from hansa.node import MARKER
+    from hansa.replay import Served, serve_chain
+    from hansa.telemetry import setup_logging
+
+    if not (data_dir / MARKER).is_file():
+        raise usage(f"{data_dir} is no data folder; `hansa import` makes one")
+    setup_logging(LogSettings(level="error"))
+    chain = load_chain_spec(chain_spec)
+
+    def report(served: Served) -> None:
+        if json:
+            output.as_json({**asdict(served), "head_hash": "0x" + served.head_hash.hex(), "seals_checked": False})
+            return
+        output.plain(
+            f"chain id {chain.chain_id}, head {served.head_number} 0x{served.head_hash.hex()}; read-only, seals not checked"
+        )
+        output.plain(
+            f"  JSON-RPC and REST  {served.http}\n  WebSocket          {served.ws}\n  gRPC               {served.grpc}"
+        )
+
+    api = {"host": host, "port": port, "ws_port": ws_port, "grpc_host": host, "grpc_port": grpc_port}
+    raise typer.Exit(_run(serve_chain(chain, data_dir, chain_spec, api, report)))
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -24,7 +24,9 @@ MEMBER = "import"
 """Whose data an imported chain is: nobody's of a consortium."""
 
 
-class _Serving(Service, Protocol):
+class Serving(Service, Protocol):
+    """A service that listens."""
+
     port: int  # the bound one, once started
 
 
@@ -45,12 +47,18 @@ class Ledger:
 
 
 @asynccontextmanager
-async def open_ledger(chain: ChainSpec, data_dir: Path, chain_spec: Path) -> AsyncIterator[Ledger]:
-    """Open `data_dir`, or make it. Raises `LedgerUnusable` with what to do."""
+async def open_ledger(
+    chain: ChainSpec, data_dir: Path, chain_spec: Path, chosen: Settings | None = None
+) -> AsyncIterator[Ledger]:
+    """Open `data_dir`, or make it; `chosen` has settings of statedb and executor, whose ports the system chooses.
+
+    Raises `LedgerUnusable` with what to do.
+    """
     if chain.hansa:
         raise LedgerUnusable(
             "the chain spec is a consortium's (config.hansa): its members fetch blocks with certificates from each other"
         )
+    own = {} if chosen is None else chosen.model_dump(include={"statedb", "executor"})
     try:
         claim_data_folder(data_dir, chain, MEMBER)
         async with AsyncExitStack() as stack:
@@ -63,15 +71,15 @@ async def open_ledger(chain: ChainSpec, data_dir: Path, chain_spec: Path) -> Asy
                         "member": MEMBER,
                         "chain_spec": chain_spec,
                         "data_dir": data_dir,
-                        "statedb": {"port": 0},
-                        "executor": {"port": 0},
+                        "statedb": {**own.get("statedb", {}), "port": 0},
+                        "executor": {**own.get("executor", {}), "port": 0},
                         "addresses": addresses,
                     }
                 )
 
-            statedb = await _start(stack, "statedb", ServiceContext(settings(), chain, failure))
+            statedb = await start(stack, "statedb", ServiceContext(settings(), chain, failure))
             statedb_at = f"127.0.0.1:{statedb.port}"
-            executor = await _start(stack, "executor", ServiceContext(settings(statedb=statedb_at), chain, failure))
+            executor = await start(stack, "executor", ServiceContext(settings(statedb=statedb_at), chain, failure))
             links = [channel(f"127.0.0.1:{service.port}") for service in (statedb, executor)]
             for link in links:
                 stack.push_async_callback(link.close, None)
@@ -88,9 +96,10 @@ async def open_ledger(chain: ChainSpec, data_dir: Path, chain_spec: Path) -> Asy
         raise LedgerUnusable(f"{data_dir}: {error.code().name}: {error.details()}") from error
 
 
-async def _start(stack: AsyncExitStack, name: str, context: ServiceContext) -> _Serving:
+async def start(stack: AsyncExitStack, name: str, context: ServiceContext) -> Serving:
+    """Start a service that `stack` stops."""
     (create,) = find_services([name])
-    service = cast(_Serving, create(context))
+    service = cast(Serving, create(context))
     stack.push_async_callback(service.stop)  # also after a start that failed
     await service.start()
     return service

@@ -7,9 +7,9 @@ import orjson
 from hansa.v1 import executor_pb2
 
 from hansa_api.api import Api
-from hansa_api.errors import CodedError, InvalidParams
+from hansa_api.errors import CodedError, HeaderNotFound, InvalidParams, ServerError
 from hansa_api.limits import Limits
-from hansa_api.params import LATEST, At, Invalid, Param, block, call_args, overrides
+from hansa_api.params import LATEST, At, Invalid, Param, Unplaced, block, call_args, overrides
 from hansa_api.registry import Method
 from hansa_api.traces import TRACE_COST, call_object, fragment, selector_of, trace_calls
 
@@ -18,7 +18,11 @@ _EMPTY_INPUT = "empty input"
 
 async def simulate(api: Api, options: bytes, at: At) -> Any:
     """Blocks of calls on top of a block. Raises `CodedError` where a call cannot be in its block."""
-    request = executor_pb2.SimulateRequest(block=await selector_of(api, at), options=options)
+    try:
+        selector = await selector_of(api, at)
+    except HeaderNotFound:
+        raise ServerError("header not found") from None  # as execution-apis' cases have it
+    request = executor_pb2.SimulateRequest(block=selector, options=options)
     return orjson.Fragment((await api.backend.simulate(request)).blocks_json)
 
 
@@ -46,7 +50,7 @@ def simulation(limits: Limits) -> Callable[[Any], bytes]:
             raise Invalid("json: cannot unmarshal into simulation options")
         blocks = value.get("blockStateCalls")
         if type(blocks) is not list or not blocks:
-            raise Invalid(_EMPTY_INPUT)
+            raise Unplaced(_EMPTY_INPUT)
         for item in blocks:
             if type(item) is not dict:
                 raise Invalid("blockStateCalls: expected objects")

@@ -7,7 +7,7 @@ from hansa.v1 import statedb_pb2, types_pb2
 
 from hansa_api.api import Api
 from hansa_api.limits import Limits
-from hansa_api.params import LATEST, At, Invalid, Param, address, block, list_of, slot
+from hansa_api.params import LATEST, At, Invalid, Param, Unplaced, address, block, list_of, slot
 from hansa_api.registry import Method
 from hansa_api.state import Account
 
@@ -108,7 +108,7 @@ def _storage_request(limits: Limits) -> Any:
         if type(value) is not dict:
             raise Invalid("expected an object of addresses and their slots")
         if not value:
-            raise Invalid("empty request")
+            raise Unplaced("empty request")
         total = sum(len(keys) for keys in value.values() if type(keys) is list)
         if total > limits.storage_values:
             raise Invalid(f"too many slots: {total}, limit {limits.storage_values}")

@@ -24,9 +24,9 @@ def version(api: Api) -> str:
     return str(api.chain.chain_id)
 
 
-def listening(_api: Api) -> bool:
-    """Always true: members connect to each other whenever they can."""
-    return True
+def listening(api: Api) -> bool:
+    """True: members connect to each other whenever they can. A node that serves an imported chain has no others."""
+    return not api.backend.read_only
 
 
 async def peer_count(api: Api) -> str:

@@ -10,11 +10,12 @@ use hansa_kernel::exec::jitter::Jitter;
 use hansa_kernel::exec::need::Keys;
 use hansa_kernel::exec::schedule::{Counts, Runner as How, Running};
 use hansa_kernel::spec::Fork;
+use hansa_kernel::tx::TxBatch;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use random::{Choices, HEAD, Plan, Runner, batch, cache, plan, request_of, someone, without_stats, world};
+use random::{Choices, HEAD, Plan, Runner, batch, cache, plan, priced, request_of, someone, without_stats, world};
 
 const RUNNERS: [How; 4] = [How::Auto, How::Window, How::Stm, How::AccessList];
 const FORKS: [Fork; 4] = [Fork::Shanghai, Fork::Cancun, Fork::Prague, Fork::Osaka];
@@ -31,18 +32,31 @@ struct Block {
     fork: Fork,
     beneficiary: Address,
     seed: u64,
+    /// The chain has prices and caps of its own.
+    priced: bool,
+}
+
+impl Block {
+    fn request(&self, batch: &TxBatch, building: bool) -> BlockRequest {
+        let request = request_of(batch, building, self.fork, self.beneficiary);
+        if self.priced { BlockRequest { spec: priced(), ..request } } else { request }
+    }
 }
 
 fn block() -> impl Strategy<Value = Block> {
-    (proptest::collection::vec(plan(), 1..72), 0..FORKS.len(), any::<u8>(), any::<u64>())
-        .prop_map(|(plans, fork, number, seed)| Block { plans, fork: FORKS[fork], beneficiary: someone(number), seed })
+    (proptest::collection::vec(plan(), 1..72), 0..FORKS.len(), any::<u8>(), any::<u64>()).prop_map(
+        |(plans, fork, number, seed)| {
+            let beneficiary = someone(number);
+            Block { plans, fork: FORKS[fork], beneficiary, seed, priced: false }
+        },
+    )
 }
 
 /// Run the block in order, then in every way; panics at the first difference. What ran at once.
 fn check(block: &Block) -> Counts {
     let world = world();
     let transactions = batch(&block.plans);
-    let request = |batch, building| request_of(batch, building, block.fork, block.beneficiary);
+    let request = |batch, building| block.request(batch, building);
     let in_order = Running { runner: How::Sequential, ..Running::default() };
     let mut plain = Runner { world: &world, asked: Keys::default(), advice: true };
     let built = plain.run(BlockRequest { running: in_order, ..request(&transactions, true) }).expect("building");
@@ -100,9 +114,14 @@ proptest! {
     }
 
     #[test]
+    fn prices_and_caps_of_the_chain_are_the_same_by_every_runner(block in block()) {
+        check(&Block { fork: Fork::Osaka, priced: true, ..block });
+    }
+
+    #[test]
     fn a_wrong_list_costs_no_correctness_and_is_counted(block in block(), gone in any::<prop::sample::Index>()) {
         let world = world();
-        let request = |batch, building| request_of(batch, building, block.fork, block.beneficiary);
+        let request = |batch, building| block.request(batch, building);
         let run = |request: BlockRequest| {
             let mut driver = Runner { world: &world, asked: Keys::default(), advice: true };
             POOLS[1].install(|| driver.run(request)).expect("a block")

@@ -18,13 +18,12 @@ use revm::primitives::{Address, KECCAK_EMPTY, U256};
 use super::set_up::{EvmContext, Recorded};
 use crate::spec::Fork;
 
-/// Gas of EIP-1283: no change, or a slot changed before in the transaction; a slot from zero; any other.
+/// Gas of EIP-1283: no change, or a slot changed before in the transaction; any slot that was not zero. A slot from zero
+/// costs 20,000, of which the chain may multiply what is beyond the latter.
 const SLOAD_GAS: u64 = 200;
-const SET_GAS: u64 = 20_000;
 const RESET_GAS: u64 = 5_000;
-/// Refunds of EIP-1283: a slot cleared; one back at its first value, which was zero or not.
+/// Refunds of EIP-1283: a slot cleared; one back at its first value, which was not zero. From zero all but SLOAD comes back.
 const CLEAR_REFUND: i64 = 15_000;
-const BACK_TO_ZERO_REFUND: i64 = 19_800;
 const BACK_REFUND: i64 = 4_800;
 
 type Result = std::result::Result<(), InstructionResult>;
@@ -52,12 +51,13 @@ fn net_sstore<D: Recorded>(context: Ictx<'_, '_, D>) -> Result {
     let address = interpreter.input.target_address();
     let change = context.host.sstore(address, slot, value).ok_or(InstructionResult::FatalExternalError)?.data;
     let (first, before, now) = (change.original_value, change.present_value, change.new_value);
+    let set_gas = RESET_GAS + context.host.gas_params().sstore_set_without_load_cost();
     let mut refund = 0;
     let gas = if now == before {
         SLOAD_GAS
     } else if first == before {
         if first.is_zero() {
-            SET_GAS
+            set_gas
         } else {
             if now.is_zero() {
                 refund += CLEAR_REFUND;
@@ -74,7 +74,7 @@ fn net_sstore<D: Recorded>(context: Ictx<'_, '_, D>) -> Result {
             }
         }
         if first == now {
-            refund += if first.is_zero() { BACK_TO_ZERO_REFUND } else { BACK_REFUND };
+            refund += if first.is_zero() { (set_gas - SLOAD_GAS).cast_signed() } else { BACK_REFUND };
         }
         SLOAD_GAS
     };

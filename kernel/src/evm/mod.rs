@@ -7,6 +7,7 @@ mod in_block;
 pub mod opcodes;
 mod precompile;
 pub mod precompiles;
+mod prices;
 pub mod ranges;
 mod redirect;
 mod set_up;

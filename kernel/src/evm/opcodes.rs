@@ -135,7 +135,7 @@ fn withdraw<D: Recorded>(mut context: Context<'_, '_, D>) -> Done {
     let receiver = reach(&mut context, to)?;
     if !amount.is_zero() {
         charge_by(&mut context, GasParams::transfer_value_cost)?;
-        charge(&mut context, new_account(receiver))?;
+        charge_new(&mut context, receiver)?;
     }
     let paid = payer.balance >= amount;
     if paid && !amount.is_zero() {
@@ -151,11 +151,9 @@ fn withdraw<D: Recorded>(mut context: Context<'_, '_, D>) -> Done {
     if context.interpreter.stack.push(U256::from(paid)) { Ok(()) } else { Err(InstructionResult::StackOverflow) }
 }
 
-/// Gas for an account that comes into being (EIP-161).
-const NEW_ACCOUNT: u64 = 25_000;
-
-const fn new_account(seen: Seen) -> u64 {
-    if seen.is_empty { NEW_ACCOUNT } else { 0 }
+/// Pay for an account that comes into being (EIP-161).
+fn charge_new<D: Recorded>(context: &mut Context<'_, '_, D>, seen: Seen) -> Done {
+    if seen.is_empty { charge_by(context, |prices| prices.new_account_cost(true, true)) } else { Ok(()) }
 }
 
 fn set_code<D: Recorded>(mut context: Context<'_, '_, D>) -> Done {
@@ -184,7 +182,7 @@ fn set_code<D: Recorded>(mut context: Context<'_, '_, D>) -> Done {
         return undefined(&mut context);
     }
     if !code.is_empty() {
-        charge(&mut context, new_account(seen))?;
+        charge_new(&mut context, seen)?;
     }
     context.host.journaled_state.set_code(account, Bytecode::new_legacy(code));
     Ok(())

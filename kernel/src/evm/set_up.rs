@@ -19,7 +19,7 @@ use super::fork_opcodes;
 use super::in_block;
 use super::precompiles::ChainPrecompiles;
 use super::transaction::{self, Tx};
-use super::{opcodes, ranges};
+use super::{opcodes, prices, ranges};
 use crate::error::InputError;
 use crate::exec::state::{JobState, StateError};
 use crate::header::BlockEnv;
@@ -83,6 +83,7 @@ pub fn cfg_of(spec: &Spec, env: &BlockEnv, purpose: Purpose) -> CfgEnv {
     let fork = env.fork(spec);
     let id: SpecId = fork.spec_id();
     let mut cfg = CfgEnv::new_with_spec(id);
+    prices::scale(&mut cfg.gas_params, spec.vm().prices);
     cfg.chain_id = spec.chain_id();
     cfg.limit_contract_code_size = (fork >= Fork::SpuriousDragon).then(|| spec.max_code_size());
     cfg.limit_contract_initcode_size = (fork >= Fork::Shanghai).then(|| spec.max_code_size().saturating_mul(2));
@@ -145,6 +146,7 @@ pub fn build<'a, D: Recorded>(
     let precompiles = ChainPrecompiles::new(context.cfg.spec, spec.vm().precompiles.clone());
     let mut evm = Evm::new(context, instructions, precompiles);
     fork_opcodes::set_up(&mut evm.instruction, env.fork(spec));
+    prices::scale_static(evm.instruction.gas_table_mut(), spec.vm().prices, evm.ctx.cfg.spec);
     if cancel.is_some() {
         cancel::watch(&mut evm.instruction);
     }

@@ -26,8 +26,6 @@ pub const ROUNDS_MAX: u32 = 64;
 const BUILDING_ROUNDS_MAX: u32 = 4 * ROUNDS_MAX;
 /// Work of one step in gas: about 100 ms of usual code, and well above what a fast round needs.
 pub const STEP_WORK: u64 = 16_000_000;
-/// Cheapest cold read, gas (a slot in an access list, EIP-2930); bounds what a block can read.
-const GAS_PER_READ_MIN: u64 = 1_900;
 /// Keys that the protocol itself reads, with room to spare.
 const KEYS_OF_PROTOCOL: usize = 1_000;
 /// Block hashes that code can ask for (BLOCKHASH).
@@ -190,7 +188,7 @@ impl BlockJob {
             .map(|entry| entry.as_ref().ok().map(|decoded| evm::tx_env(decoded)))
             .collect();
         let listed: usize = txs.iter().flatten().map(|tx| tx.access_list.len() + tx.authorization_list.len() * 2).sum();
-        let reads = usize::try_from(env.gas_limit / GAS_PER_READ_MIN).unwrap_or(usize::MAX);
+        let reads = fork.reads_max(env.gas_limit);
         let keys_max = KEYS_OF_PROTOCOL
             .saturating_add(reads)
             .saturating_add(txs.len().saturating_mul(GUESSED_KEYS_MAX + 2))

@@ -25,8 +25,6 @@ use crate::tx::sign::scheme_id;
 pub const CALL_ROUNDS_MAX: u32 = 4_096;
 /// Keys that a call may read whatever its gas.
 const KEYS_MIN: usize = 10_000;
-/// Cheapest cold read, gas.
-const GAS_PER_READ_MIN: u64 = 1_900;
 /// Runs with other limits read other keys: an estimation may read this many times as many.
 const ESTIMATE_KEYS_FACTOR: usize = 4;
 
@@ -142,7 +140,8 @@ pub struct CallJob {
 
 /// What one run of the call showed.
 enum Run {
-    Done(ExecutionResult, Option<u8>),
+    /// With the undefined opcode that ended it, and the items that it adds to the state.
+    Done(ExecutionResult, Option<u8>, u64),
     Invalid(InvalidTransaction),
     Missed,
 }
@@ -186,7 +185,7 @@ impl CallJob {
             () if !request.access_list.is_empty() => 1,
             () => 0,
         };
-        let reads = usize::try_from(request.gas.max(env.gas_limit) / GAS_PER_READ_MIN).unwrap_or(usize::MAX);
+        let reads = fork.reads_max(request.gas.max(env.gas_limit));
         let factor = if request.estimate { ESTIMATE_KEYS_FACTOR } else { 1 };
         let keys_max = reads.saturating_mul(factor).saturating_add(KEYS_MIN).saturating_add(overrides.0.len());
         let mut state = JobState::new(fork.spec_id(), request.cache, keys_max);
@@ -307,7 +306,10 @@ impl CallJob {
             evm::run_exact(&mut evm, tx.clone())
         };
         match outcome {
-            Outcome::Done(result, _) => Ok(Run::Done(result, evm::undefined_opcode(&evm))),
+            Outcome::Done(result, changes) => {
+                let opcode = evm::undefined_opcode(&evm);
+                Ok(Run::Done(result, opcode, evm::state_of(&mut evm).growth(&changes)))
+            }
             Outcome::Invalid(error) => Ok(Run::Invalid(error)),
             Outcome::Fault(error) => Err(error.into()),
             Outcome::Cancelled => Err(CallError::Cancelled),
@@ -321,7 +323,7 @@ impl CallJob {
     fn advance_call(&mut self) -> Result<CallStep, CallError> {
         match self.run(self.gas)? {
             Run::Missed => self.ask(),
-            Run::Done(result, opcode) => Ok(CallStep::Done(Box::new(result_of(result, opcode)))),
+            Run::Done(result, opcode, _) => Ok(CallStep::Done(Box::new(result_of(result, opcode)))),
             Run::Invalid(error) => {
                 let text = self.invalid_text(&error);
                 Ok(halted(format!("err: {text} (supplied gas {})", self.gas)))
@@ -363,9 +365,15 @@ impl CallJob {
         else {
             return Ok(CallStep::Progress);
         };
+        let growth_max = self.spec.vm().growth_caps.of_transaction();
         let trial = match self.run(limit)? {
             Run::Missed => return self.ask(),
-            Run::Done(ExecutionResult::Success { gas, output, logs, .. }, _) => {
+            // No block would take it, whatever its gas limit.
+            Run::Done(ExecutionResult::Success { .. }, _, items) if items > growth_max => {
+                let text = format!("state growth too large: {items} items, limit of a transaction {growth_max}");
+                return Ok(halted(text));
+            }
+            Run::Done(ExecutionResult::Success { gas, output, logs, .. }, ..) => {
                 let trial = Trial::Success {
                     gas_used: gas.tx_gas_used(),
                     gas_peak: gas.total_gas_spent().max(gas.floor_gas()),
@@ -383,7 +391,7 @@ impl CallJob {
                     _ => CallStep::Progress,
                 });
             }
-            Run::Done(result, opcode) => {
+            Run::Done(result, opcode, _) => {
                 if at_highest && !matches!(result, ExecutionResult::Halt { reason: HaltReason::OutOfGas(_), .. }) {
                     return Ok(CallStep::Done(Box::new(result_of(result, opcode))));
                 }

@@ -7,6 +7,7 @@ pub mod call_job;
 pub mod commit;
 pub mod estimate;
 pub mod exchange;
+mod growth;
 pub mod jitter;
 pub mod need;
 pub mod overrides;

@@ -10,6 +10,7 @@ use revm::context::result::{ExecutionResult, InvalidTransaction};
 use revm::state::Account;
 
 use super::commit::{self, Ahead};
+use super::growth::{Growth, Refusal};
 use super::protocol::Action;
 use super::receipts::{FailureReason, Receipt};
 use super::schedule::Runs;
@@ -72,6 +73,8 @@ pub struct Committed {
     pub requests: Vec<Bytes>,
     /// Before Byzantium: what has changed since the parent block after each transaction.
     pub states: Vec<WriteSet>,
+    /// What has been added to the state, where the chain bounds it.
+    growth: Growth,
     /// Senders whose later transactions cannot be built in.
     blocked: AddressSet,
 }
@@ -305,6 +308,12 @@ fn run_tx(
             if !state.prefetch_account(plan.env.beneficiary) {
                 return Err(Pass::Missed);
             }
+            let caps = plan.spec.vm().growth_caps;
+            if !caps.are_none()
+                && let Err(refusal) = done.growth.admit(caps, tx.caller, state.growth(&changes))
+            {
+                return done.leave_out(plan, index, refusal, gas);
+            }
             // What is paid to an account that goes in the same transaction goes with it.
             let gone = changes.get(&plan.env.beneficiary).is_some_and(Account::is_selfdestructed);
             state.commit_tx(changes, Mark { index: place, strict });
@@ -358,6 +367,20 @@ impl Committed {
         self.dropped.push((index, error));
         self.blocked.extend(plan.sender(index));
         Ok(WORK_PER_TX)
+    }
+
+    /// Leave out a transaction that has run, and adds more to the state than it may.
+    fn leave_out(&mut self, plan: &Plan, index: usize, refusal: Refusal, gas: u64) -> Result<u64, Pass> {
+        match refusal {
+            Refusal::Later(_) if plan.building => self.blocked.extend(plan.sender(index)),
+            Refusal::Later(error) | Refusal::Never(error) => drop(self.refuse(plan, index, error)?),
+        }
+        if self.growth.waste(gas, plan.env.gas_limit) {
+            // The loop goes on after this one.
+            self.close(plan);
+            self.next -= 1;
+        }
+        Ok(gas + WORK_PER_TX)
     }
 
     /// Leave out the transaction at `next`, which asks for too much state, and go on after it.

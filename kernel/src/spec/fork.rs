@@ -43,6 +43,19 @@ pub const FORKS: [Fork; 15] = [
 ];
 
 impl Fork {
+    /// Most accounts and slots that `gas` can read: gas by the cheapest read. That is BALANCE until EIP-150, SLOAD until
+    /// EIP-1884, BALANCE again until EIP-2929, and since EIP-2930 a slot in an access list.
+    #[must_use]
+    pub fn reads_max(self, gas: u64) -> usize {
+        let cheapest = match self {
+            Self::Frontier | Self::Homestead => 20,
+            _ if self < Self::Istanbul => 200,
+            Self::Istanbul => 700,
+            _ => 1_900,
+        };
+        usize::try_from(gas / cheapest).unwrap_or(usize::MAX)
+    }
+
     /// Name as in the public tests.
     #[must_use]
     pub const fn name(self) -> &'static str {

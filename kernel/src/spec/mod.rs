@@ -3,6 +3,7 @@
 pub mod blob;
 pub mod dao;
 mod fork;
+mod gas;
 mod genesis;
 pub mod json;
 mod network;
@@ -20,6 +21,7 @@ use revm::primitives::hardfork::SpecId;
 use serde_json::{Map, Value};
 
 pub use fork::{FORKS, Fork};
+pub use gas::{GasPrices, GrowthCaps};
 pub(crate) use genesis::parse_account;
 pub use genesis::{Alloc, Genesis};
 use pow::Pow;

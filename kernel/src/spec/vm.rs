@@ -6,7 +6,7 @@ use alloy_primitives::{Address, U256};
 use revm::bytecode::opcode::OpCode;
 use serde_json::{Map, Value};
 
-use super::{Genesis, json};
+use super::{GasPrices, Genesis, GrowthCaps, json};
 use crate::error::{InputError, InputResult};
 use crate::evm::opcodes::{SET_CODE, SSTORE_EXT, WITHDRAW};
 use crate::evm::precompiles::{self, ADDRESS_MAX, ADDRESS_MIN, Declared, DeclaredSet, GasSchedule};
@@ -33,6 +33,10 @@ pub struct VmRules {
     pub schemes: SchemePrices,
     /// The chain has no ether: `alloc` has no balances, and no transaction sends any.
     pub no_ether: bool,
+    /// What reads and growth of the state cost.
+    pub prices: GasPrices,
+    /// How much may be added to the state.
+    pub growth_caps: GrowthCaps,
 }
 
 impl VmRules {
@@ -50,6 +54,8 @@ impl VmRules {
             address_ranges: flag("config.hansa.vm", vm, "addressRanges")?.unwrap_or(false),
             schemes: parse_schemes(vm)?,
             no_ether: !flag("config.hansa.fees", fees, "ether")?.unwrap_or(true),
+            prices: GasPrices::parse(vm)?,
+            growth_caps: GrowthCaps::parse(vm)?,
         };
         rules.check_opcodes()?;
         Ok(rules)

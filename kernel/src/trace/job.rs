@@ -39,8 +39,6 @@ pub const CALLS_MAX: usize = 1_000;
 /// Runs until an access list names everything that a call with it touches: every run adds to the list, and contracts
 /// that hide state behind their own gas left must not hold a worker.
 const ACCESS_LIST_RUNS_MAX: u32 = 64;
-/// Cheapest cold read, gas.
-const GAS_PER_READ_MIN: u64 = 1_900;
 /// Keys that a job may read whatever its gas.
 const KEYS_MIN: usize = 20_000;
 
@@ -165,8 +163,8 @@ impl TraceJob {
         let fork = request.env.fork(&request.spec);
         let gas = request.calls.iter().map(|call| call.args.gas.unwrap_or(request.gas_max).min(request.gas_max));
         let gas = gas.fold(request.env.gas_limit, u64::saturating_add);
-        let keys_max = usize::try_from(gas / GAS_PER_READ_MIN)
-            .unwrap_or(usize::MAX)
+        let keys_max = fork
+            .reads_max(gas)
             .saturating_add(KEYS_MIN)
             .saturating_add(overrides.0.len())
             .saturating_add(txs.len().saturating_mul(crate::exec::state::GUESSED_KEYS_MAX));

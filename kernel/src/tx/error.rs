@@ -56,6 +56,8 @@ codes! {
     ReplacementUnderpriced => "replacement_underpriced",
     InsufficientFunds => "insufficient_funds",
     BlockGasLimit => "exceeds_block_gas_limit",
+    /// More new state than the chain lets a transaction, a sender or a block add.
+    StateGrowth => "state_growth_too_large",
     FeeCapTooLow => "fee_cap_too_low",
     PoolFull => "pool_full",
     /// This sender has as many transactions in the pool as one sender may.

@@ -6,7 +6,7 @@ use alloy_primitives::{Signature, U256, uint};
 use super::envelope::{ACCOUNT_TX_TYPE, Envelope, SignedAccountTx};
 use super::error::{TxCode, TxError};
 use super::schemes::{self, SECP256K1, SchemePrices};
-use crate::spec::{Fork, Spec};
+use crate::spec::{Fork, GasPrices, Spec};
 
 /// Longest raw transaction, in bytes: geth's pool bound, so that one transaction is no denial of service.
 pub const RAW_BYTES_MAX: usize = 128 * 1024;
@@ -29,6 +29,7 @@ const ACCESS_LIST_ADDRESS_GAS: u64 = 2_400; // EIP-2930
 const ACCESS_LIST_KEY_GAS: u64 = 1_900; // EIP-2930
 const INITCODE_WORD_GAS: u64 = 2; // EIP-3860
 const AUTHORIZATION_GAS: u64 = 25_000; // EIP-7702
+const AUTHORIZATION_REFUND: u64 = 12_500; // EIP-7702, for an account that is there
 const FLOOR_TOKEN_GAS: u64 = 10; // EIP-7623
 const TOKENS_PER_NONZERO_BYTE: u64 = 4; // EIP-7623
 
@@ -61,6 +62,8 @@ pub struct TxRules {
     pub address_ranges: bool,
     /// There is no ether: no transaction sends any.
     pub no_ether: bool,
+    /// What reads and growth of the state cost.
+    pub prices: GasPrices,
 }
 
 impl TxRules {
@@ -84,6 +87,7 @@ impl TxRules {
             schemes: spec.vm().schemes,
             address_ranges: spec.vm().address_ranges,
             no_ether: spec.vm().no_ether,
+            prices: spec.vm().prices,
         }
     }
 
@@ -217,17 +221,18 @@ impl TxRules {
         let mut gas = TX_GAS + zeros * DATA_ZERO_GAS + nonzeros * nonzero_gas;
         if tx.is_create() {
             if self.homestead {
-                gas += TX_CREATE_GAS;
+                gas += self.prices.growth(TX_CREATE_GAS);
             }
             if self.shanghai {
                 gas += INITCODE_WORD_GAS * tx.input().len().div_ceil(32) as u64;
             }
         }
         if let Some(list) = tx.access_list() {
-            gas += ACCESS_LIST_ADDRESS_GAS * list.len() as u64;
-            gas += ACCESS_LIST_KEY_GAS * list.storage_keys_count() as u64;
+            gas += self.prices.read(ACCESS_LIST_ADDRESS_GAS) * list.len() as u64;
+            gas += self.prices.read(ACCESS_LIST_KEY_GAS) * list.storage_keys_count() as u64;
         }
-        gas += AUTHORIZATION_GAS * tx.authorization_list().map_or(0, <[_]>::len) as u64;
+        let (authorization, _) = self.prices.authorization(AUTHORIZATION_GAS, AUTHORIZATION_REFUND);
+        gas += authorization * tx.authorization_list().map_or(0, <[_]>::len) as u64;
         let floor =
             if self.prague { TX_GAS + FLOOR_TOKEN_GAS * (zeros + nonzeros * TOKENS_PER_NONZERO_BYTE) } else { 0 };
         // The floor prices calldata; what an envelope adds is paid on top of both.

@@ -357,6 +357,21 @@ pub fn request_of(batch: &TxBatch, building: bool, fork: Fork, beneficiary: Addr
     }
 }
 
+/// A chain of every fork with that `config.hansa.vm` (JSON).
+pub fn chain_of(vm: &str) -> Spec {
+    let forks = r#""homesteadBlock":0,"eip150Block":0,"eip155Block":0,"eip158Block":0,"byzantiumBlock":0,
+        "constantinopleBlock":0,"petersburgBlock":0,"istanbulBlock":0,"berlinBlock":0,"londonBlock":0,
+        "terminalTotalDifficulty":0,"shanghaiTime":0,"cancunTime":0,"pragueTime":0,"osakaTime":0"#;
+    let text = format!(r#"{{"config":{{"chainId":1,{forks},"hansa":{{"vm":{vm}}}}},"gasLimit":"0x3938700"}}"#);
+    Spec::parse(text.as_bytes()).expect("a good spec")
+}
+
+/// A chain with dear reads and growth, and with caps that random blocks often reach.
+pub fn priced() -> Spec {
+    let gas = r#"{"stateReadPercent":150,"stateGrowthPercent":130}"#;
+    chain_of(&format!(r#"{{"gas":{gas},"stateGrowth":{{"blockItemsMax":14,"senderItemsMax":5}}}}"#))
+}
+
 /// A cache at `HEAD` that holds exactly `keys`.
 pub fn cache(world: &FullState, keys: &Keys) -> StateCache {
     let cache = StateCache::new(10_000, 4);

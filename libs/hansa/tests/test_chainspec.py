@@ -197,6 +197,8 @@ def test_precompiles_and_gas_limit_of_the_chain_are_read(changed: Changed) -> No
         "privilegedOpcodes": True,
         "addressRanges": True,
         "signatureSchemes": [{"name": "ed25519"}, {"name": "sm2", "gas": 1, "gasPerByte": 2}],
+        "gas": {"stateReadPercent": 200, "stateGrowthPercent": 500},
+        "stateGrowth": {"blockItemsMax": 10_000, "senderItemsMax": 1_000},
     }
     chain = parse_chain_spec(changed(lambda spec: spec["config"]["hansa"].update(vm=vm)))
     assert chain.hansa
@@ -212,6 +214,14 @@ def test_precompiles_and_gas_limit_of_the_chain_are_read(changed: Changed) -> No
         ({"txGasLimit": 20_999}, "config.hansa.vm.txGasLimit"),
         ({"signatureSchemes": [{"name": "rsa"}]}, "config.hansa.vm.signatureSchemes.0.name"),
         ({"privilegedOpcodes": "yes"}, "config.hansa.vm.privilegedOpcodes"),
+        ({"gas": {"stateReadPercent": 99}}, "config.hansa.vm.gas.stateReadPercent"),
+        ({"gas": {"stateGrowthPercent": 5_001}}, "config.hansa.vm.gas.stateGrowthPercent"),
+        ({"gas": {"stateReadsPercent": 100}}, "config.hansa.vm.gas.stateReadsPercent"),
+        ({"stateGrowth": {"blockItemsMax": 0}}, "config.hansa.vm.stateGrowth.blockItemsMax"),
+        (
+            {"stateGrowth": {"blockItemsMax": 1, "senderItemsMax": 2}},
+            "config.hansa.vm.stateGrowth.senderItemsMax",
+        ),
     ],
 )
 def test_bad_rules_of_execution_are_refused_by_name(changed: Changed, vm: dict[str, Any], where: str) -> None:

@@ -3,6 +3,7 @@
 
 mod database;
 mod fold;
+mod growth;
 mod peek;
 mod results;
 mod tracing;

@@ -35,8 +35,6 @@ use crate::spec::Spec;
 
 /// Keys that a simulation may read whatever its gas.
 const KEYS_MIN: usize = 20_000;
-/// Cheapest cold read, gas.
-const GAS_PER_READ_MIN: u64 = 1_900;
 
 /// Error codes of `eth_simulateV1`.
 pub mod code {
@@ -125,7 +123,7 @@ impl SimulateJob {
         let SimulateRequest { spec, base, mut options, gas_max, cache } = request;
         options.complete(&base)?;
         let first = options.blocks.first().map_or((base.inner.number, base.inner.timestamp), |b| (b.number, b.time));
-        let reads = usize::try_from(gas_max / GAS_PER_READ_MIN).unwrap_or(usize::MAX);
+        let reads = spec.fork(first.0, first.1).reads_max(gas_max);
         let mut state = JobState::new(spec.spec_id(first.0, first.1), cache, reads.saturating_add(KEYS_MIN));
         state.set_parent(base.inner.number, base.hash);
         Ok(Self {

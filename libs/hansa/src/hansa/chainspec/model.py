@@ -35,6 +35,9 @@ PRECOMPILES_MAX = 256
 GAS_PRICE_MAX = 1 << 40
 """Gas; beyond every block, and far from overflow. The kernel's bound."""
 
+PRICE_PERCENT_MAX = 5_000
+"""Multiplier of a price: fifty times Ethereum's. The kernel's bound."""
+
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000}
 
 
@@ -166,6 +169,26 @@ class SignatureSchemePart(_HansaPart):
     gas_per_byte: int | None = Field(None, ge=0, le=GAS_PRICE_MAX, description="Gas per byte of key and signature.")
 
 
+class GasPart(_HansaPart):
+    """Multipliers of Ethereum's prices, percent."""
+
+    state_read_percent: int = Field(
+        100, ge=100, le=PRICE_PERCENT_MAX, description="Cold accounts and slots, and entries of access lists."
+    )
+    state_growth_percent: int = Field(
+        100, ge=100, le=PRICE_PERCENT_MAX, description="New accounts, slots from zero, creations and bytes of code."
+    )
+
+
+class StateGrowthPart(_HansaPart):
+    """Most items of new state: accounts that were not there, slots from zero, 32 bytes of code."""
+
+    block_items_max: int | None = Field(None, ge=1, le=(1 << 64) - 1, description="Of all transactions of a block.")
+    sender_items_max: int | None = Field(
+        None, ge=1, le=(1 << 64) - 1, description="Of one sender in a block; at most `blockItemsMax`."
+    )
+
+
 class VmPart(_HansaPart):
     """What the chain adds to Ethereum's execution; nothing of it is on by itself."""
 
@@ -184,6 +207,8 @@ class VmPart(_HansaPart):
     signature_schemes: tuple[SignatureSchemePart, ...] = Field(
         (), max_length=SCHEMES_MAX, strict=False, description="Account signatures of transactions of type 0x48."
     )
+    gas: GasPart = Field(GasPart(), description="Dearer reads and growth of the state.")
+    state_growth: StateGrowthPart = Field(StateGrowthPart(), description="How much may be added to the state.")
 
 
 class ValidatorPart(_HansaPart):
@@ -277,7 +302,17 @@ def chain_spec_schema() -> dict[str, Any]:
 
 def _hansa_keys(model: type[BaseModel]) -> Iterator[str]:
     parts = (
-        (ConsensusPart, FeesPart, StatePart, VmPart, PrecompilePart, SignatureSchemePart, ValidatorPart)
+        (
+            ConsensusPart,
+            FeesPart,
+            StatePart,
+            VmPart,
+            PrecompilePart,
+            SignatureSchemePart,
+            GasPart,
+            StateGrowthPart,
+            ValidatorPart,
+        )
         if model is HansaPart
         else ()
     )

@@ -41,6 +41,7 @@ integration: setup clients ## real consortia, real clients
 	$(RUN) pytest tests/integration
 
 conformance: setup ## every public test of Ethereum with every runner, whole public chains; writes docs/internals/conformance.md
+	cd kernel && cargo build --profile kernel-dev --quiet --example random_chains
 	$(RUN) python tests/conformance/report.py
 	HANSA_CONFORMANCE=1 $(RUN) pytest tests/conformance --timeout 3600
 

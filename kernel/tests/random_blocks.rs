@@ -10,7 +10,10 @@ use hansa_kernel::exec::need::Keys;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-use random::{Choices, HEAD, Runner, batch, cache, plan, request, without_stats, world};
+use hansa_kernel::spec::Fork;
+use random::{Choices, HEAD, Rules, Runner, batch, cache, plan, request, without_stats, world};
+
+const RULES: Rules = Rules::Fork(Fork::Osaka);
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
@@ -21,7 +24,7 @@ proptest! {
         seeds in proptest::collection::vec(any::<u64>(), 6),
     ) {
         let world = world();
-        let batch = batch(&plans);
+        let batch = batch(&plans, RULES);
         let mut plain = Runner { world: &world, asked: Keys::default(), advice: true };
         let built = without_stats(plain.run(request(&batch, true)).expect("building never fails"));
         let everything = plain.asked;
@@ -61,7 +64,7 @@ fn the_random_blocks_are_not_trivial() {
     for _ in 0..64 {
         let plans = proptest::collection::vec(plan(), 20).new_tree(&mut runner).expect("a plan").current();
         let mut plain = Runner { world: &world, asked: Keys::default(), advice: true };
-        let built = plain.run(request(&batch(&plans), true)).expect("building never fails");
+        let built = plain.run(request(&batch(&plans, RULES), true)).expect("building never fails");
         gas += built.gas_used;
         logs += usize::from(!built.logs_bloom.is_zero());
         for write in &built.write_set.accounts {

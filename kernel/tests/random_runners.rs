@@ -10,15 +10,28 @@ use hansa_kernel::exec::jitter::Jitter;
 use hansa_kernel::exec::need::Keys;
 use hansa_kernel::exec::schedule::{Counts, Runner as How, Running};
 use hansa_kernel::spec::Fork;
-use hansa_kernel::tx::TxBatch;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use random::{Choices, HEAD, Plan, Runner, batch, cache, plan, priced, request_of, someone, without_stats, world};
+use random::{Choices, HEAD, Plan, Rules, Runner, batch, cache, plan, request_of, someone, without_stats, world_of};
 
 const RUNNERS: [How; 4] = [How::Auto, How::Window, How::Stm, How::AccessList];
-const FORKS: [Fork; 4] = [Fork::Shanghai, Fork::Cancun, Fork::Prague, Fork::Osaka];
+/// A quarter of the blocks is by our own rules, the newest forks come more often than the others.
+const RULES: [Rules; 12] = [
+    Rules::Hansa,
+    Rules::Hansa,
+    Rules::Hansa,
+    Rules::Fork(Fork::Osaka),
+    Rules::Fork(Fork::Osaka),
+    Rules::Fork(Fork::Prague),
+    Rules::Fork(Fork::Cancun),
+    Rules::Fork(Fork::Shanghai),
+    Rules::Fork(Fork::London),
+    Rules::Fork(Fork::Istanbul),
+    Rules::Fork(Fork::Petersburg),
+    Rules::Fork(Fork::SpuriousDragon),
+];
 
 /// Pools of one, two and eight threads.
 static POOLS: LazyLock<Vec<ThreadPool>> = LazyLock::new(|| {
@@ -29,34 +42,22 @@ static POOLS: LazyLock<Vec<ThreadPool>> = LazyLock::new(|| {
 #[derive(Debug, Clone)]
 struct Block {
     plans: Vec<Plan>,
-    fork: Fork,
+    rules: Rules,
     beneficiary: Address,
     seed: u64,
-    /// The chain has prices and caps of its own.
-    priced: bool,
-}
-
-impl Block {
-    fn request(&self, batch: &TxBatch, building: bool) -> BlockRequest {
-        let request = request_of(batch, building, self.fork, self.beneficiary);
-        if self.priced { BlockRequest { spec: priced(), ..request } } else { request }
-    }
 }
 
 fn block() -> impl Strategy<Value = Block> {
-    (proptest::collection::vec(plan(), 1..72), 0..FORKS.len(), any::<u8>(), any::<u64>()).prop_map(
-        |(plans, fork, number, seed)| {
-            let beneficiary = someone(number);
-            Block { plans, fork: FORKS[fork], beneficiary, seed, priced: false }
-        },
+    (proptest::collection::vec(plan(), 1..72), 0..RULES.len(), any::<u8>(), any::<u64>()).prop_map(
+        |(plans, rules, number, seed)| Block { plans, rules: RULES[rules], beneficiary: someone(number), seed },
     )
 }
 
 /// Run the block in order, then in every way; panics at the first difference. What ran at once.
 fn check(block: &Block) -> Counts {
-    let world = world();
-    let transactions = batch(&block.plans);
-    let request = |batch, building| block.request(batch, building);
+    let world = world_of(block.rules);
+    let transactions = batch(&block.plans, block.rules);
+    let request = |batch, building| request_of(batch, building, block.rules, block.beneficiary);
     let in_order = Running { runner: How::Sequential, ..Running::default() };
     let mut plain = Runner { world: &world, asked: Keys::default(), advice: true };
     let built = plain.run(BlockRequest { running: in_order, ..request(&transactions, true) }).expect("building");
@@ -115,24 +116,24 @@ proptest! {
 
     #[test]
     fn prices_and_caps_of_the_chain_are_the_same_by_every_runner(block in block()) {
-        check(&Block { fork: Fork::Osaka, priced: true, ..block });
+        check(&Block { rules: Rules::Priced, ..block });
     }
 
     #[test]
     fn a_wrong_list_costs_no_correctness_and_is_counted(block in block(), gone in any::<prop::sample::Index>()) {
-        let world = world();
-        let request = |batch, building| block.request(batch, building);
+        let world = world_of(block.rules);
+        let request = |batch, building| request_of(batch, building, block.rules, block.beneficiary);
         let run = |request: BlockRequest| {
             let mut driver = Runner { world: &world, asked: Keys::default(), advice: true };
             POOLS[1].install(|| driver.run(request)).expect("a block")
         };
-        let transactions = batch(&block.plans);
+        let transactions = batch(&block.plans, block.rules);
         let built = run(request(&transactions, true));
         let accepted = transactions.select(&built.included).expect("indices of the batch");
         // The list of the block less one transaction: places and values are off from there on.
         let mut fewer = block.plans.clone();
         fewer.remove(gone.index(fewer.len()));
-        let fewer = batch(&fewer);
+        let fewer = batch(&fewer, block.rules);
         let other = run(request(&fewer, true)).access_list;
         let wrong = other != built.access_list;
         for runner in [How::Auto, How::AccessList] {

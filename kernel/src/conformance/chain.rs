@@ -178,7 +178,7 @@ impl TestChain {
 ///
 /// # Errors
 /// Never for a state that fits in memory.
-pub(super) fn settle(result: BlockResult, state: &FullState) -> InputResult<(BlockResult, FullState)> {
+pub fn settle(result: BlockResult, state: &FullState) -> InputResult<(BlockResult, FullState)> {
     let mut roots = Vec::new();
     for writes in &result.states {
         let mut state = state.clone();

@@ -19,6 +19,7 @@ from hansa.cli.output import plain
 from hansa.conformance import Case, Job, run_jobs
 from support.conformance import PARALLEL_RUNNERS, SUITES, Suite
 from support.sources import ROOT
+from support.step_traces import trace_cases
 from support.transitions import transition_cases
 
 PAGE = ROOT / "docs" / "internals" / "conformance.md"
@@ -50,8 +51,10 @@ def main() -> None:
                 add(counts, failures, suite.name, runner, run(jobs, runner))
                 plain(summary(counts, suite.name, runner, time.monotonic() - suite_begun))
     if (not chosen.only or "t8n" in chosen.only) and chosen.runner in (None, "sequential"):
+        suite_begun = time.monotonic()
         add(counts, failures, "t8n", "sequential", transition_cases())
-        plain(summary(counts, "t8n", "sequential", 0.0))
+        add(counts, failures, "t8n", "sequential", trace_cases())
+        plain(summary(counts, "t8n", "sequential", time.monotonic() - suite_begun))
     for failure in failures[:FAILURES_SHOWN_MAX]:
         plain(failure)
     total = sum(counts.values(), Counter())

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import pytest
 from hansa.conformance import Case, run_jobs
 from support.conformance import SUITES, Suite
+from support.step_traces import trace_cases
 from support.transitions import transition_cases
 from support.vectors import needs_vectors
 
@@ -34,3 +35,8 @@ def test_small_suite_passes(suite: Suite) -> None:
 @needs_vectors
 def test_state_transitions_come_to_what_other_tools_say() -> None:
     expect_all(transition_cases())
+
+
+@needs_vectors
+def test_steps_are_those_that_other_tools_show() -> None:
+    expect_all(trace_cases())

@@ -63,9 +63,9 @@ def transition_cases() -> Iterator[Case]:
         yield _besu(path)
 
 
-def run_t8n(arguments: list[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """One `hansa evm t8n`."""
-    command = [sys.executable, "-m", "hansa.cli.main", "evm", "t8n", *arguments]
+def run_evm(arguments: list[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """One `hansa evm`."""
+    command = [sys.executable, "-m", "hansa.cli.main", "evm", *arguments]
     return subprocess.run(command, input=stdin, capture_output=True, timeout=SECONDS_MAX, check=False)
 
 
@@ -77,15 +77,15 @@ def _geth(folder: Path, case: GethCase) -> Case:
     arguments.append(f"--state.fork={case.fork}")
     if case.reward:
         arguments.append(f"--state.reward={case.reward}")
-    done = run_t8n(arguments)
+    done = run_evm(["t8n", *arguments])
     if done.returncode != case.status:
-        return _failed(name, case.fork, f"status {done.returncode}, expected {case.status}: {done.stderr.decode()}")
+        return failed(name, case.fork, f"status {done.returncode}, expected {case.status}: {done.stderr.decode()}")
     if case.expected:
         wanted = json.loads((folder / case.expected).read_bytes())
         if text := _difference("", json.loads(done.stdout), wanted):
-            return _failed(name, case.fork, text)
+            return failed(name, case.fork, text)
     if case.state_root and (root := json.loads(done.stdout)["result"]["stateRoot"]) != case.state_root:
-        return _failed(name, case.fork, f"state root {root}, expected {case.state_root}")
+        return failed(name, case.fork, f"state root {root}, expected {case.state_root}")
     return Case(name, case.fork, passed=True, skipped=None, error="")
 
 
@@ -98,13 +98,13 @@ def _besu(path: Path) -> Case:
     for account in case["stdin"]["alloc"].values():
         # Besu reads numbers without 0x as hex, geth and Hansa as decimal.
         account["balance"] = "0x" + account["balance"].removeprefix("0x")
-    done = run_t8n(arguments, json.dumps(case["stdin"]).encode())
+    done = run_evm(["t8n", *arguments], json.dumps(case["stdin"]).encode())
     if done.returncode != 0:
-        return _failed(name, fork, f"status {done.returncode}: {done.stderr.decode()}")
+        return failed(name, fork, f"status {done.returncode}: {done.stderr.decode()}")
     if case["stdout"]["result"].get("rejected"):
         case["stdout"].pop("body", None)  # Besu lists rejected transactions there, geth does not
     text = _difference("", _comparable(json.loads(done.stdout)), _comparable(case["stdout"]), open_objects=True)
-    return _failed(name, fork, text) if text else Case(name, fork, passed=True, skipped=None, error="")
+    return failed(name, fork, text) if text else Case(name, fork, passed=True, skipped=None, error="")
 
 
 def _comparable(value: Any) -> Any:
@@ -136,5 +136,6 @@ def _difference(place: str, got: Any, wanted: Any, *, open_objects: bool = False
     return "" if got == wanted else f"{place} is {str(got)[:200]}, expected {str(wanted)[:200]}"
 
 
-def _failed(name: str, fork: str, error: str) -> Case:
+def failed(name: str, fork: str, error: str) -> Case:
+    """A case that did not come to what it should."""
     return Case(name, fork, passed=False, skipped=None, error=error)

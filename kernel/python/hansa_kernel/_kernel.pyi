@@ -577,6 +577,7 @@ class CaseResult:
     passed: bool
     skipped: str | None  # name of a reason of CONFORMANCE_SKIPS
     error: str  # expected and got, of a failed case
+    trace: str  # of a state test, where it was asked for: a line a step (EIP-3155) and one at the end
 
 def run_conformance(
     kind: str,
@@ -587,16 +588,28 @@ def run_conformance(
     runner: str = "sequential",
     cold: bool = False,
     transactions_min: int = 0,
+    trace: Sequence[str] | None = None,
 ) -> list[CaseResult]:
     """Decide the cases of one file of public tests.
 
-    `kind`: "state", "block", "transaction", "rlp", "trie", "difficulty", "base-fee" or "precompile". `name`: the file's stem. `fork`: only cases of that fork or network. `runner`: who
-    executes the transactions of a block. `cold`: nothing of the state is known before it is asked for.
-    `transactions_min`: only cases with a block of at least so many transactions. A file of another kind is a
+    `kind`: "state", "block", "transaction", "rlp", "trie", "difficulty", "base-fee" or "precompile". `name`: the file's
+    stem. `fork`: only cases of that fork or network. `runner`: who executes the transactions of a block. `cold`: nothing
+    of the state is known before it is asked for. `transactions_min`: only cases with a block of at least so many
+    transactions. `trace`: each state test step by step, as in `run_code`. A file of another kind is a
     `KernelInputError`; a case that is wrong in itself fails, with a text."""
 
-def state_transition(alloc: bytes, env: bytes, txs: bytes, fork: str, chain_id: int, reward_wei: int | None) -> bytes:
-    """geth's `evm t8n`: JSON in, JSON out with `alloc`, `result` and `body` (RLP of the included transactions).
+def state_transition(
+    alloc: bytes,
+    env: bytes,
+    txs: bytes,
+    fork: str,
+    chain_id: int,
+    reward_wei: int | None,
+    *,
+    trace: Sequence[str] | None = None,
+) -> bytes:
+    """geth's `evm t8n`: JSON in, JSON out with `alloc`, `result`, `body` (RLP of the included transactions), and with
+    `trace` (as in `run_code`) `traces`: a list of objects with the `hash` of a transaction and its `lines`.
 
     `txs`: a list of signed transactions or of ones with `secretKey`, or a text with the RLP of a list. `reward_wei`: of
     a block before the merge; None: the beneficiary is not even touched. Raises `KernelInputError`; its field is
@@ -623,15 +636,12 @@ def run_code(
     receiver: bytes,
     *,
     create: bool = False,
-    trace: bool = False,
-    memory: bool = False,
-    no_stack: bool = False,
-    return_data: bool = False,
+    trace: Sequence[str] | None = None,
 ) -> Ran:
     """geth's `evm run`: `code` alone with all of `gas`, no nonce; without `create` it is put at `receiver` (unless empty).
 
-    `prestate`: JSON of a genesis (block fields, `alloc`), or empty. `value_wei`: 32 bytes. `trace` with `memory`,
-    `no_stack`, `return_data`: what its lines hold."""
+    `prestate`: JSON of a genesis (block fields, `alloc`), or empty. `value_wei`: 32 bytes. `trace`: None for no trace,
+    else how its lines differ from the usual: "memory", "no-stack", "return-data", "call-frames"."""
 
 # --- views of blocks as Ethereum JSON -------------------------------------------------------------------------------
 

@@ -33,27 +33,29 @@ pub fn base_fee_test(name: &str, bytes: &[u8]) -> InputResult<Vec<CaseResult>> {
     let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
     let cases = value.as_array().ok_or_else(|| InputError::new("json", "a list of cases", "another value"))?;
     let spec = spec_of("London", None)?;
-    let run = |(index, case): (usize, &Value)| CaseResult {
-        name: format!("{name}/{index}"),
-        fork: "London".to_owned(),
-        outcome: decide(|| {
-            let number = |key: &str| json::u64(key, case.get(key).unwrap_or(&Value::Null));
-            let parent = alloy_consensus::Header {
-                base_fee_per_gas: Some(number("parentBaseFee")?),
-                gas_used: number("parentGasUsed")?,
-                gas_limit: number("parentTargetGasUsed")?.saturating_mul(ELASTICITY),
-                ..Default::default()
-            };
-            if parent.gas_used > parent.gas_limit {
-                return Ok(Outcome::Skipped(Skip::Parent));
-            }
-            let (fee, wanted) = (spec.next_base_fee(&Header::new(parent.clone()))?, number("expectedBaseFee")?);
-            if fee != wanted && wanted == draft_fee(&parent) {
-                return Ok(Outcome::Skipped(Skip::Draft));
-            }
-            let failure = (fee != wanted).then(|| format!("base fee {fee}, expected {wanted}"));
-            Ok(outcome_of(&failure.into_iter().collect::<Vec<_>>()))
-        }),
+    let run = |(index, case): (usize, &Value)| {
+        CaseResult::new(
+            format!("{name}/{index}"),
+            "London",
+            decide(|| {
+                let number = |key: &str| json::u64(key, case.get(key).unwrap_or(&Value::Null));
+                let parent = alloy_consensus::Header {
+                    base_fee_per_gas: Some(number("parentBaseFee")?),
+                    gas_used: number("parentGasUsed")?,
+                    gas_limit: number("parentTargetGasUsed")?.saturating_mul(ELASTICITY),
+                    ..Default::default()
+                };
+                if parent.gas_used > parent.gas_limit {
+                    return Ok(Outcome::Skipped(Skip::Parent));
+                }
+                let (fee, wanted) = (spec.next_base_fee(&Header::new(parent.clone()))?, number("expectedBaseFee")?);
+                if fee != wanted && wanted == draft_fee(&parent) {
+                    return Ok(Outcome::Skipped(Skip::Draft));
+                }
+                let failure = (fee != wanted).then(|| format!("base fee {fee}, expected {wanted}"));
+                Ok(outcome_of(&failure.into_iter().collect::<Vec<_>>()))
+            }),
+        )
     };
     Ok(cases.iter().enumerate().map(run).collect())
 }

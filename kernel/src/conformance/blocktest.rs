@@ -30,7 +30,7 @@ pub fn blockchain_test(bytes: &[u8], options: &Options) -> InputResult<Vec<CaseR
         };
         if options.wants(network) && most_transactions(case) >= options.transactions_min {
             let outcome = decide(|| run_case(case, network, options));
-            results.push(CaseResult { name: name.clone(), fork: network.to_owned(), outcome });
+            results.push(CaseResult::new(name, network, outcome));
         }
     }
     Ok(results)

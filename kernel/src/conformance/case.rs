@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::eip3155::Parts;
 use crate::error::{InputError, InputResult};
 use crate::exec::schedule::Runner;
 
@@ -66,6 +67,16 @@ pub struct CaseResult {
     /// Fork or network; empty where the case has none.
     pub fork: String,
     pub outcome: Outcome,
+    /// The trace that was asked for: a line a step and one at the end; else empty.
+    pub trace: String,
+}
+
+impl CaseResult {
+    /// A case without a trace.
+    #[must_use]
+    pub fn new(name: impl Into<String>, fork: impl Into<String>, outcome: Outcome) -> Self {
+        Self { name: name.into(), fork: fork.into(), outcome, trace: String::new() }
+    }
 }
 
 /// Names of the runners that a block test may ask for.
@@ -90,11 +101,13 @@ pub struct Options {
     pub cold: bool,
     /// Only cases with a block of at least so many transactions.
     pub transactions_min: usize,
+    /// Trace state tests step by step (EIP-3155).
+    pub trace: Option<Parts>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fork: None, runner: Runner::Sequential, cold: false, transactions_min: 0 }
+        Self { fork: None, runner: Runner::Sequential, cold: false, transactions_min: 0, trace: None }
     }
 }
 

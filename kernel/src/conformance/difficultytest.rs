@@ -51,7 +51,7 @@ fn chain(name: &str) -> InputResult<Spec> {
 }
 
 fn result(case: &str, fork: &str, body: &Map<String, Value>, spec: &Spec) -> CaseResult {
-    CaseResult { name: case.to_owned(), fork: fork.to_owned(), outcome: decide(|| run_case(body, spec)) }
+    CaseResult::new(case, fork, decide(|| run_case(body, spec)))
 }
 
 fn run_case(body: &Map<String, Value>, spec: &Spec) -> InputResult<Outcome> {

@@ -98,10 +98,12 @@ pub fn precompile_test(name: &str, bytes: &[u8]) -> InputResult<Vec<CaseResult>>
         .find(|(known, _, _)| *known == name)
         .ok_or_else(|| InputError::new("name", "a file named after a precompile", name))?;
     let address = Address::left_padding_from(&address.to_be_bytes());
-    let run = |case: &Value| CaseResult {
-        name: format!("{name}/{}", case.get("Name").and_then(Value::as_str).unwrap_or_default()),
-        fork: fork.name().to_owned(),
-        outcome: decide(|| contract_case(case, address, fork)),
+    let run = |case: &Value| {
+        CaseResult::new(
+            format!("{name}/{}", case.get("Name").and_then(Value::as_str).unwrap_or_default()),
+            fork.name(),
+            decide(|| contract_case(case, address, fork)),
+        )
     };
     Ok(cases.iter().map(run).collect())
 }
@@ -148,15 +150,17 @@ fn instruction_test(instruction: &str, cases: &[Value]) -> InputResult<Vec<CaseR
         .iter()
         .find(|(known, _)| *known == instruction)
         .ok_or_else(|| InputError::new("name", "a file named after an instruction", instruction))?;
-    let run = |(index, case): (usize, &Value)| CaseResult {
-        name: format!("{instruction}/{index}"),
-        fork: String::new(),
-        outcome: decide(|| {
-            let wanted = bytes_of(case, "Expected")?;
-            let output = run_code(&code(opcode, &bytes_of(case, "X")?, &bytes_of(case, "Y")?))?;
-            let failure = (output != wanted).then(|| format!("got {output}, expected {wanted}"));
-            Ok(outcome_of(&failure.into_iter().collect::<Vec<_>>()))
-        }),
+    let run = |(index, case): (usize, &Value)| {
+        CaseResult::new(
+            format!("{instruction}/{index}"),
+            "",
+            decide(|| {
+                let wanted = bytes_of(case, "Expected")?;
+                let output = run_code(&code(opcode, &bytes_of(case, "X")?, &bytes_of(case, "Y")?))?;
+                let failure = (output != wanted).then(|| format!("got {output}, expected {wanted}"));
+                Ok(outcome_of(&failure.into_iter().collect::<Vec<_>>()))
+            }),
+        )
     };
     Ok(cases.iter().enumerate().map(run).collect())
 }

@@ -24,11 +24,9 @@ enum Item {
 /// When the file is not of the format.
 pub fn rlp_test(name: &str, bytes: &[u8]) -> InputResult<Vec<CaseResult>> {
     let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
-    let cases = json::object("json", &value)?.iter().map(|(case, body)| CaseResult {
-        name: format!("{name}/{case}"),
-        fork: String::new(),
-        outcome: decide(|| run_case(body)),
-    });
+    let cases = json::object("json", &value)?
+        .iter()
+        .map(|(case, body)| CaseResult::new(format!("{name}/{case}"), "", decide(|| run_case(body))));
     Ok(cases.collect())
 }
 

@@ -119,7 +119,8 @@ fn intrinsic(spec: &Spec, tx: &TxEnv) -> u64 {
     TxRules::unbounded(spec, 0, 0).intrinsic_gas(&TxEnvelope::Legacy(unsigned).into()).0
 }
 
-fn failure(result: &ExecutionResult) -> String {
+/// How it failed, in geth's words; empty if it did not.
+pub fn failure(result: &ExecutionResult) -> String {
     match result {
         ExecutionResult::Success { .. } => String::new(),
         ExecutionResult::Revert { .. } => "execution reverted".to_owned(),

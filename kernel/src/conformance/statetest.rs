@@ -1,14 +1,16 @@
 //! Ethereum's `state_test` format: one transaction on a given state.
 
 use alloy_eips::eip2930::AccessList;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use revm::context::TxEnv;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json as object};
 
 use super::answers::fill_missing;
-use super::case::{CaseResult, Options, Outcome as CaseOutcome, decide, outcome_of};
+use super::case::{CaseResult, Options, decide, outcome_of};
+use super::eip3155::{Lines, Parts};
 use super::full_state::FullState;
 use super::networks::spec_of;
+use super::run::failure;
 use super::tx_json::{access_list, authorization};
 use crate::error::{InputError, InputResult};
 use crate::evm::{self, Outcome, Purpose};
@@ -39,15 +41,19 @@ pub fn state_test(bytes: &[u8], options: &Options) -> InputResult<Vec<CaseResult
         let mut pre = None;
         for (fork, entries) in post.iter().filter(|(fork, _)| options.wants(fork)) {
             for entry in entries.as_array().into_iter().flatten() {
+                let name = name_of(name, entry);
+                let mut trace = String::new();
                 let outcome = decide(|| {
                     let case = json::object("case", case)?;
                     let pre = match &pre {
                         Some(pre) => pre,
                         None => pre.insert(FullState::parse("pre", member(case, "pre")?)?),
                     };
-                    run_entry(case, entry, fork, pre, options)
+                    let ran = run_entry(case, entry, fork, pre, options)?;
+                    trace = ran.trace(&name, fork);
+                    Ok(outcome_of(&ran.failures))
                 });
-                results.push(CaseResult { name: name_of(name, entry), fork: fork.clone(), outcome });
+                results.push(CaseResult { trace, ..CaseResult::new(name, fork, outcome) });
             }
         }
     }
@@ -61,13 +67,40 @@ fn name_of(name: &str, entry: &Value) -> String {
     format!("{name}/d{data}g{gas}v{value}")
 }
 
+/// What came of an entry.
+struct Ran {
+    root: B256,
+    logs_hash: B256,
+    executed: Executed,
+    failures: Vec<String>,
+    traced: bool,
+}
+
+impl Ran {
+    /// The steps and EIP-3155's last line; empty without tracing.
+    fn trace(&self, name: &str, fork: &str) -> String {
+        if !self.traced {
+            return String::new();
+        }
+        let Executed { gas_used, output, error, lines, .. } = &self.executed;
+        let mut summary = object!({
+            "output": hex::encode(output), "gasUsed": format!("{gas_used:#x}"), "test": name, "fork": fork,
+            "stateRoot": self.root, "logsHash": self.logs_hash, "pass": self.failures.is_empty(),
+        });
+        if !error.is_empty() {
+            summary["error"] = object!(error);
+        }
+        format!("{lines}{summary}\n")
+    }
+}
+
 fn run_entry(
     case: &Map<String, Value>,
     entry: &Value,
     fork: &str,
     pre: &FullState,
     options: &Options,
-) -> InputResult<CaseOutcome> {
+) -> InputResult<Ran> {
     let entry = json::object("post", entry)?;
     let spec = spec_of(fork, case.get("config"))?;
     let env = block_env(member(case, "env")?, &spec)?;
@@ -81,16 +114,17 @@ fn run_entry(
         state.put_block(number, keccak256(number.to_string()));
     }
     let expects_refusal = entry.get("expectException").is_some();
-    let (refused, logs) = match transaction(case, entry, &spec, &env)? {
-        Err(text) => (Some(text), Vec::new()),
-        Ok(tx) => execute(&spec, &env, &full, &mut state, &tx)?,
+    let executed = match transaction(case, entry, &spec, &env)? {
+        Err(text) => Executed::refused(text),
+        Ok(tx) => execute(&spec, &env, &full, &mut state, &tx, options.trace)?,
     };
+    let Executed { refused, logs, .. } = &executed;
     full.apply(&state.write_set());
     touch_beneficiary(&mut full, &env, fork);
     let root = full.root()?;
     let wanted_root = json::word("post.hash", text(entry, "hash")?)?;
     let wanted_logs = json::word("post.logs", text(entry, "logs")?)?;
-    let logs_hash = keccak256(if logs.is_empty() { encode_logs(&[]) } else { logs });
+    let logs_hash = if logs.is_empty() { keccak256(encode_logs(&[])) } else { keccak256(logs) };
     let mut failures = Vec::new();
     if root != wanted_root {
         failures.push(format!("state root {root}, expected {wanted_root}"));
@@ -100,13 +134,13 @@ fn run_entry(
     }
     // Old fills name no exception: there an invalid transaction shows in the root alone.
     let names_exceptions = entry.contains_key("txbytes");
-    match &refused {
+    match refused {
         Some(text) if !expects_refusal && names_exceptions => failures.push(format!("refused: {text}")),
         Some(text) if !failures.is_empty() => failures.push(format!("the transaction was refused: {text}")),
         None if expects_refusal => failures.push("the transaction should have been refused".to_owned()),
         _ => {}
     }
-    Ok(outcome_of(&failures))
+    Ok(Ran { root, logs_hash, executed, failures, traced: options.trace.is_some() })
 }
 
 /// The tests' blocks pay a reward of zero: it creates an empty beneficiary before EIP-161, and clears one since.
@@ -122,34 +156,64 @@ fn touch_beneficiary(full: &mut FullState, env: &BlockEnv, fork: Fork) {
     }
 }
 
-/// Run the transaction; keys that the test does not give are absent. Returns why it was refused, and the logs' RLP.
+/// A transaction that ran or was refused.
+#[derive(Default)]
+struct Executed {
+    /// Why it was refused.
+    refused: Option<String>,
+    /// RLP.
+    logs: Vec<u8>,
+    gas_used: u64,
+    output: Bytes,
+    /// How it failed; empty if it did not.
+    error: String,
+    /// Steps, where they are wanted.
+    lines: String,
+}
+
+impl Executed {
+    fn refused(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { refused: Some(text.clone()), error: text, ..Self::default() }
+    }
+}
+
+/// Run the transaction; keys that the test does not give are absent.
 fn execute(
     spec: &Spec,
     env: &BlockEnv,
     full: &FullState,
     state: &mut JobState,
     tx: &TxEnv,
-) -> InputResult<(Option<String>, Vec<u8>)> {
+    trace: Option<Parts>,
+) -> InputResult<Executed> {
     let blob_max = spec.blob_rules(env.timestamp).map_or(0, |rules| rules.max * GAS_PER_BLOB);
     if tx.blob_hashes.len() as u64 * GAS_PER_BLOB > blob_max {
-        return Ok((Some("blob gas exceeds the block's limit".to_owned()), Vec::new()));
+        return Ok(Executed::refused("blob gas exceeds the block's limit"));
     }
     loop {
+        let mut lines = Lines::new(trace);
         let mut evm = evm::build(spec, env, state, Purpose::Block, None);
-        match evm::run_exact(&mut evm, tx.clone()) {
+        let outcome = match trace {
+            None => evm::run_exact(&mut evm, tx.clone()),
+            Some(_) => evm::run_inspected(evm, tx.clone(), &mut lines).1,
+        };
+        match outcome {
             Outcome::Done(result, changes) => {
-                let logs = encode_logs(result.logs());
-                drop(evm);
                 state.commit(changes);
-                return Ok((None, logs));
+                return Ok(Executed {
+                    refused: None,
+                    logs: encode_logs(result.logs()),
+                    gas_used: result.tx_gas_used(),
+                    error: failure(&result),
+                    output: result.into_output().unwrap_or_default(),
+                    lines: lines.finish().0,
+                });
             }
-            Outcome::Invalid(error) => return Ok((Some(error.to_string()), Vec::new())),
+            Outcome::Invalid(error) => return Ok(Executed::refused(error.to_string())),
             Outcome::Fault(error) => return Err(error),
             Outcome::Cancelled => return Err(InputError::new("case", "a run to its end", "a cancelled one")),
-            Outcome::Missed => {
-                drop(evm);
-                fill_missing(state, full);
-            }
+            Outcome::Missed => fill_missing(state, full),
         }
     }
 }

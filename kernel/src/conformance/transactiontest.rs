@@ -26,7 +26,7 @@ pub fn transaction_test(bytes: &[u8], options: &Options) -> InputResult<Vec<Case
                 let raw = json::bytes("txbytes", case.get("txbytes").unwrap_or(&Value::Null))?;
                 run_fork(&raw, fork, json::object("result", wanted)?)
             });
-            results.push(CaseResult { name: name.clone(), fork: fork.clone(), outcome });
+            results.push(CaseResult::new(name, fork, outcome));
         }
     }
     Ok(results)

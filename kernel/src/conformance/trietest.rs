@@ -27,10 +27,12 @@ type Steps = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 pub fn trie_test(name: &str, bytes: &[u8]) -> InputResult<Vec<CaseResult>> {
     let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
     let hashed = name.to_lowercase().contains("secure");
-    let cases = json::object("json", &value)?.iter().map(|(case, body)| CaseResult {
-        name: format!("{name}/{case}"),
-        fork: String::new(),
-        outcome: decide(|| if body.get("tests").is_some() { neighbours(body) } else { roots(body, hashed) }),
+    let cases = json::object("json", &value)?.iter().map(|(case, body)| {
+        CaseResult::new(
+            format!("{name}/{case}"),
+            "",
+            decide(|| if body.get("tests").is_some() { neighbours(body) } else { roots(body, hashed) }),
+        )
     });
     Ok(cases.collect())
 }

@@ -9,7 +9,12 @@ use crate::conformance::eip3155::Parts;
 use crate::conformance::run::{self, Ran, RunRequest};
 use crate::conformance::t8n::{Transition, transition};
 use crate::conformance::{self, CaseResult, Kind, Options, Outcome, RUNNERS, SKIPS, runner_of};
+use crate::error::InputResult;
 use crate::pack;
+
+fn parts(trace: Option<Vec<String>>) -> InputResult<Option<Parts>> {
+    trace.map(|names| Parts::from_names(&names)).transpose()
+}
 
 /// Outcome of one case of a public test.
 #[pyclass(frozen, name = "CaseResult", module = "hansa_kernel")]
@@ -41,6 +46,11 @@ impl PyCaseResult {
     }
 
     #[getter]
+    fn trace(&self) -> &str {
+        &self.0.trace
+    }
+
+    #[getter]
     fn error(&self) -> &str {
         match &self.0.outcome {
             Outcome::Failed(text) => text,
@@ -50,7 +60,7 @@ impl PyCaseResult {
 }
 
 #[pyfunction]
-#[pyo3(signature = (kind, name, json, *, fork=None, runner="sequential", cold=false, transactions_min=0))]
+#[pyo3(signature = (kind, name, json, *, fork=None, runner="sequential", cold=false, transactions_min=0, trace=None))]
 #[allow(clippy::too_many_arguments, reason = "keyword arguments of one call")]
 fn run_conformance(
     py: Python<'_>,
@@ -61,14 +71,19 @@ fn run_conformance(
     runner: &str,
     cold: bool,
     transactions_min: usize,
+    trace: Option<Vec<String>>,
 ) -> PyResult<Vec<PyCaseResult>> {
-    let (kind, runner) = light_checked(py, || Ok((Kind::from_name(kind)?, runner_of(runner)?)))?;
-    let options = Options { fork, runner, cold, transactions_min };
+    let options = light_checked(py, || {
+        Ok(Options { fork, runner: runner_of(runner)?, cold, transactions_min, trace: parts(trace)? })
+    })?;
+    let kind = light_checked(py, || Kind::from_name(kind))?;
     let results = heavy_checked(py, || conformance::run(kind, name, json, &options))?;
     Ok(results.into_iter().map(PyCaseResult).collect())
 }
 
 #[pyfunction]
+#[pyo3(signature = (alloc, env, txs, fork, chain_id, reward_wei, *, trace=None))]
+#[allow(clippy::too_many_arguments, reason = "keyword arguments of one call")]
 fn state_transition<'py>(
     py: Python<'py>,
     alloc: &[u8],
@@ -77,10 +92,12 @@ fn state_transition<'py>(
     fork: &str,
     chain_id: u64,
     reward_wei: Option<u128>,
+    trace: Option<Vec<String>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let reward = reward_wei.map(U256::from);
-    let request = Transition { alloc, env, txs, fork, chain_id, reward };
-    let output = heavy_checked(py, || transition(&request))?;
+    let output = heavy_checked(py, || {
+        transition(&Transition { alloc, env, txs, fork, chain_id, reward, trace: parts(trace)? })
+    })?;
     Ok(PyBytes::new(py, &output))
 }
 
@@ -119,9 +136,9 @@ impl PyRan {
 #[pyfunction]
 #[pyo3(signature = (
     prestate, fork, code, input, gas, price_wei, value_wei, sender, receiver,
-    *, create=false, trace=false, memory=false, no_stack=false, return_data=false,
+    *, create=false, trace=None,
 ))]
-#[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keyword arguments of one call")]
+#[allow(clippy::too_many_arguments, reason = "keyword arguments of one call")]
 fn run_code(
     py: Python<'_>,
     prestate: &[u8],
@@ -134,10 +151,7 @@ fn run_code(
     sender: &[u8],
     receiver: &[u8],
     create: bool,
-    trace: bool,
-    memory: bool,
-    no_stack: bool,
-    return_data: bool,
+    trace: Option<Vec<String>>,
 ) -> PyResult<PyRan> {
     let ran = heavy_checked(py, || {
         run::run_code(&RunRequest {
@@ -151,7 +165,7 @@ fn run_code(
             sender: Address::from(pack::exact::<20>("sender", sender)?),
             receiver: Address::from(pack::exact::<20>("receiver", receiver)?),
             create,
-            trace: trace.then_some(Parts { memory, no_stack, return_data }),
+            trace: parts(trace)?,
         })
     })?;
     Ok(PyRan(ran))

@@ -158,6 +158,26 @@ def test_statetest_of_one_fork_as_json(hansa: Hansa, state_test: Path, more: lis
     assert last == "1 passed, 0 failed, 0 skipped"
 
 
+def test_statetest_traces_to_standard_error(hansa: Hansa, state_test: Path) -> None:
+    flags = ["--fork=Berlin", "--processes=1", "--trace", "--trace.callframes"]
+    status, _, err = hansa("evm", "statetest", str(state_test), *flags)
+    begin, end, summary = (json.loads(line) for line in err.splitlines())
+    assert status == 0
+    assert (begin["type"], begin["to"], begin["value"]) == ("CALL", RECIPIENT, "0x7")
+    assert end == {"gasUsed": "0x0", "output": ""}
+    assert (summary["test"], summary["fork"], summary["gasUsed"], summary["pass"]) == (
+        "one/d0g0v0",
+        "Berlin",
+        hex(21_000),
+        True,
+    )
+
+
+def test_unknown_part_of_a_trace_is_named() -> None:
+    with pytest.raises(hansa_kernel.KernelInputError, match="call-frames"):
+        hansa_kernel.run_conformance("state", "", b"{}", trace=["colours"])
+
+
 def test_unknown_runner_is_wrong_usage(hansa: Hansa, state_test: Path) -> None:
     status, _, err = hansa("evm", "blocktest", str(state_test), "--runner=quantum")
     assert status == 2

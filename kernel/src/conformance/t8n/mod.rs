@@ -15,13 +15,16 @@ pub use report::alloc as alloc_json;
 pub use txs::raw_transactions;
 
 use self::env::Environment;
-use super::answers::run_block;
+use super::answers::{fill_missing, run_block};
 use super::chain::settle;
+use super::eip3155::{Lines, Parts};
 use super::full_state::FullState;
 use super::networks::spec_of;
 use crate::error::{InputError, InputResult};
+use crate::evm::{self, Evm, Outcome, Purpose, system};
 use crate::exec::block_job::{BlockRequest, BlockResult, JobError, ROUNDS_MAX};
 use crate::exec::schedule::{Runner, Running};
+use crate::exec::state::JobState;
 use crate::header::Attached;
 use crate::pack;
 use crate::spec::{Fork, Spec};
@@ -47,6 +50,8 @@ pub struct Transition<'a> {
     pub chain_id: u64,
     /// Wei of the block's reward before the merge; `None`: the beneficiary is not even touched.
     pub reward: Option<U256>,
+    /// Trace each transaction step by step (EIP-3155).
+    pub trace: Option<Parts>,
 }
 
 /// A transaction that is not in the block.
@@ -56,7 +61,8 @@ struct Rejected {
     error: String,
 }
 
-/// Make the transition. Returns JSON with `alloc`, `result` and `body` (RLP of the included transactions).
+/// Make the transition. Returns JSON with `alloc`, `result`, `body` (RLP of the included transactions), and with tracing
+/// `traces`: for each of them its hash and its lines.
 ///
 /// # Errors
 /// Names the input that is malformed or missing; `env.blockHashes` when code asks for a hash that is not given.
@@ -94,11 +100,14 @@ pub fn transition(request: &Transition<'_>) -> InputResult<Vec<u8>> {
         rejected: &rejected,
         state_root: post.root()?,
     };
-    let output = json!({
+    let mut output = json!({
         "alloc": report::alloc(&post),
         "result": report.result()?,
         "body": report.body(),
     });
+    if let Some(parts) = request.trace {
+        output["traces"] = run.traces(&batch, parts)?;
+    }
     Ok(output.to_string().into_bytes())
 }
 
@@ -148,6 +157,51 @@ impl Run<'_> {
                     rejected.push(Rejected { index: kept.remove(at), error });
                 }
                 Err((_, message)) => return Err(InputError::new("block", "one that its fork allows", message)),
+            }
+        }
+    }
+
+    /// The steps of every transaction, in order.
+    fn traces(&self, batch: &TxBatch, parts: Parts) -> InputResult<Value> {
+        let fork = self.env.block.fork(&self.spec);
+        let mut state = JobState::new(fork.spec_id(), None, usize::MAX);
+        self.pre.fill(&mut state);
+        for (number, hash) in &self.env.hashes {
+            state.put_block(*number, *hash);
+        }
+        for call in system::before(&self.env.block, fork) {
+            if self.pre.0.get(&call.address).is_some_and(|account| !account.code.is_empty()) {
+                self.traced(&mut state, |evm| {
+                    let mut evm = evm;
+                    (evm::run_system(&mut evm, call.address, call.data.clone()), String::new())
+                })?;
+            }
+        }
+        let mut traces = Vec::new();
+        for decoded in batch.entries().iter().flatten() {
+            let tx = evm::tx_env(decoded);
+            let lines = self.traced(&mut state, |evm| {
+                let mut lines = Lines::new(Some(parts));
+                (evm::run_inspected(evm, tx.clone(), &mut lines).1, lines.finish().0)
+            })?;
+            traces.push(json!({ "hash": decoded.hash, "lines": lines }));
+        }
+        Ok(Value::Array(traces))
+    }
+
+    /// Run one thing of a block that is known to be valid, commit it, and return its lines.
+    fn traced(&self, state: &mut JobState, run: impl Fn(Evm<'_>) -> (Outcome, String)) -> InputResult<String> {
+        loop {
+            let (outcome, lines) = run(evm::build(&self.spec, &self.env.block, state, Purpose::Block, None));
+            match outcome {
+                Outcome::Done(_, changes) => {
+                    state.commit(changes);
+                    return Ok(lines);
+                }
+                Outcome::Missed => fill_missing(state, self.pre),
+                Outcome::Fault(error) => return Err(error),
+                Outcome::Invalid(error) => return Err(InputError::new("txs", "transactions that run", error)),
+                Outcome::Cancelled => return Err(InputError::new("txs", "a run to its end", "a cancelled one")),
             }
         }
     }

@@ -29,6 +29,7 @@ class Setting:
     runner: str = "sequential"
     cold: bool = False
     transactions_min: int = 0  # only cases with a block of at least so many transactions
+    trace: tuple[str, ...] | None = None  # as `hansa_kernel.run_conformance` takes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Case:
     passed: bool
     skipped: str | None  # a reason's name
     error: str
+    trace: str = ""  # where it was asked for: a line a step (EIP-3155) and one at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +124,11 @@ def decide(job: Job) -> FileResult:
             runner=setting.runner,
             cold=setting.cold,
             transactions_min=setting.transactions_min,
+            trace=setting.trace,
         )
     except (OSError, hansa_kernel.KernelInputError, hansa_kernel.KernelBug) as error:
         return _failed(job, f"{type(error).__name__}: {error}", time.monotonic() - begun)
-    cases = tuple(Case(case.name, case.fork, case.passed, case.skipped, case.error) for case in results)
+    cases = tuple(Case(case.name, case.fork, case.passed, case.skipped, case.error, case.trace) for case in results)
     return FileResult(job, cases, time.monotonic() - begun)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from hansa.cli import output
+from hansa.cli.evm import trace
 from hansa.cli.evm.t8n import EXIT_CONFIG, EXIT_IO, EXIT_JSON
 from hansa.cli.output import EXIT_FAILED, CommandFailed
 
@@ -28,9 +29,10 @@ def run(
     prestate: Annotated[Path | None, typer.Option("--prestate", help="Genesis file: block and accounts.")] = None,
     state_fork: Annotated[str, typer.Option("--state.fork", "--fork", help="Rules, such as Prague.")] = "Osaka",
     json: Annotated[bool, typer.Option("--json", help="Trace each step as a line of JSON (EIP-3155).")] = False,
-    trace_memory: Annotated[bool, typer.Option("--trace.memory", help="Memory in traces.")] = False,
-    trace_nostack: Annotated[bool, typer.Option("--trace.nostack", help="No stack in traces.")] = False,
-    trace_returndata: Annotated[bool, typer.Option("--trace.returndata", help="Return data in traces.")] = False,
+    trace_memory: trace.Memory = False,
+    trace_nostack: trace.NoStack = False,
+    trace_returndata: trace.ReturnData = False,
+    trace_callframes: trace.CallFrames = False,
     dump: Annotated[bool, typer.Option("--dump", help="Print the accounts after it.")] = False,
 ) -> None:
     """Run code. Ends with 1 when it fails, 3 for a bad configuration, 10 and 11 for bad JSON and files."""
@@ -48,10 +50,13 @@ def run(
             _address("--sender", sender),
             _address("--receiver", receiver),
             create=create,
-            trace=json,
-            memory=trace_memory,
-            no_stack=trace_nostack,
-            return_data=trace_returndata,
+            trace=trace.parts(
+                wanted=json,
+                memory=trace_memory,
+                no_stack=trace_nostack,
+                return_data=trace_returndata,
+                call_frames=trace_callframes,
+            ),
         )
     except hansa_kernel.KernelInputError as error:
         raise CommandFailed(str(error), EXIT_JSON if error.field.startswith("json.") else EXIT_CONFIG) from error

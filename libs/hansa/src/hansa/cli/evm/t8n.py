@@ -8,6 +8,7 @@ import orjson
 import typer
 
 from hansa.cli import output
+from hansa.cli.evm import trace
 from hansa.cli.output import CommandFailed
 
 EXIT_CONFIG: Final = 3
@@ -43,8 +44,13 @@ def t8n(
     output_result: OutputResult = "result.json",
     output_alloc: OutputAlloc = "alloc.json",
     output_body: OutputBody = "",
+    traced: trace.Trace = False,
+    trace_memory: trace.Memory = False,
+    trace_nostack: trace.NoStack = False,
+    trace_returndata: trace.ReturnData = False,
+    trace_callframes: trace.CallFrames = False,
 ) -> None:
-    """Run transactions on a state. Ends with 3 for a bad configuration, 4 for a missing block hash, 10 to 12 for bad
+    """Run transactions on a state; traces go to trace-INDEX-HASH.jsonl. Ends with 3 for a bad configuration, 4 for a missing block hash, 10 to 12 for bad
     JSON, files, RLP."""
     import hansa_kernel
 
@@ -52,12 +58,22 @@ def t8n(
     alloc = _read("alloc", input_alloc, piped)
     env = _read("env", input_env, piped)
     txs = _read("txs", input_txs, piped)
+    parts = trace.parts(
+        wanted=traced,
+        memory=trace_memory,
+        no_stack=trace_nostack,
+        return_data=trace_returndata,
+        call_frames=trace_callframes,
+    )
+    reward = _reward(state_reward)
     try:
         made = orjson.loads(
-            hansa_kernel.state_transition(alloc, env, txs, state_fork, state_chainid, _reward(state_reward))
+            hansa_kernel.state_transition(alloc, env, txs, state_fork, state_chainid, reward, trace=parts)
         )
     except hansa_kernel.KernelInputError as error:
         raise CommandFailed(str(error), _status(error.field)) from error
+    for index, one in enumerate(made.get("traces", [])):
+        _save(output_basedir / f"trace-{index}-{one['hash']}.jsonl", one["lines"].encode())
     _write(made, output_basedir, {"result": output_result, "alloc": output_alloc, "body": output_body})
 
 
@@ -103,15 +119,19 @@ def _write(made: dict[str, Any], basedir: Path, places: dict[str, str]) -> None:
         if place in streams:
             streams[place][name] = made[name]
         elif place:
-            try:
-                basedir.mkdir(parents=True, exist_ok=True)
-                (basedir / place).write_bytes(_json(made[name]))
-            except OSError as error:
-                raise CommandFailed(f"{basedir / place} cannot be written: {error}", EXIT_IO) from error
+            _save(basedir / place, _json(made[name]))
     if streams["stdout"]:
         output.plain(_json(streams["stdout"]).decode().rstrip("\n"))
     if streams["stderr"]:
         output.warn(_json(streams["stderr"]).decode().rstrip("\n"))
+
+
+def _save(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be written: {error}", EXIT_IO) from error
 
 
 def _json(value: Any) -> bytes:

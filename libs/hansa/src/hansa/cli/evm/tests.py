@@ -10,6 +10,7 @@ import orjson
 import typer
 
 from hansa.cli import output
+from hansa.cli.evm import trace
 from hansa.cli.output import EXIT_FAILED, CommandFailed, usage
 from hansa.conformance import Case, FileResult, Job, Setting, find_test_files, run_jobs
 
@@ -34,9 +35,22 @@ def statetest(
     processes: Processes = None,
     cold: Cold = False,
     json: Json = False,
+    traced: trace.Trace = False,
+    trace_memory: trace.Memory = False,
+    trace_nostack: trace.NoStack = False,
+    trace_returndata: trace.ReturnData = False,
+    trace_callframes: trace.CallFrames = False,
 ) -> None:
-    """Run state tests. Ends with 1 when a case fails."""
-    _run("state", paths, Setting(fork=fork, runner=runner, cold=cold), threads, processes, json=json)
+    """Run state tests. Traces go to standard error. Ends with 1 when a case fails."""
+    parts = trace.parts(
+        wanted=traced,
+        memory=trace_memory,
+        no_stack=trace_nostack,
+        return_data=trace_returndata,
+        call_frames=trace_callframes,
+    )
+    setting = Setting(fork=fork, runner=runner, cold=cold, trace=None if parts is None else tuple(parts))
+    _run("state", paths, setting, threads, processes, json=json)
 
 
 def blocktest(
@@ -75,6 +89,8 @@ def _run(
             passed += case.passed
             skipped += case.skipped is not None
             failed += not case.passed and case.skipped is None
+            if case.trace:
+                output.warn(case.trace.rstrip("\n"))
             if json:
                 output.plain(_json_line(case))
             elif not case.passed:

@@ -9,7 +9,7 @@ CLIENTS := tests/integration/clients
 IMAGE ?= hansa:latest
 UP ?=
 
-.PHONY: help setup up down test unit integration conformance chaos lint fmt proto kernel bench bench-kernel docs image
+.PHONY: help setup up down test unit integration conformance chaos lint fmt proto kernel bench bench-kernel bench-figures docs image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "\033[36m%-12s\033[0m %s\n", $$1, $$2}'
@@ -73,6 +73,10 @@ bench: setup clients ## throughput and latency beside anvil, with plots in bench
 
 bench-kernel: ## execution by every runner beside bare revm: medians and ratios into bench/results/kernel.json
 	cd kernel && cargo bench --profile kernel-dev --bench exec -- --json ../bench/results/kernel.json
+
+bench-figures: setup ## the wish list's figures beside ours, with plots: docs/internals/wish-list-figures.md
+	$(RUN) python bench/wish_list.py
+	$(RUN) python bench/figures.py
 
 docs: setup ## generated reference pages
 	$(RUN) python scripts/reference.py

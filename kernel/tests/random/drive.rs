@@ -106,12 +106,7 @@ pub fn request(batch: &TxBatch, building: bool) -> BlockRequest {
 }
 
 /// The same block by those rules, with fees for `beneficiary`.
-pub fn request_of(
-    batch: &TxBatch,
-    building: bool,
-    rules: impl Into<Rules>,
-    beneficiary: Address,
-) -> BlockRequest {
+pub fn request_of(batch: &TxBatch, building: bool, rules: impl Into<Rules>, beneficiary: Address) -> BlockRequest {
     BlockRequest {
         spec: rules.into().spec(),
         env: BlockEnv {

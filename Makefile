@@ -71,8 +71,8 @@ kernel: ## build the kernel into the environment
 bench: setup clients ## throughput and latency beside anvil, with plots in bench/results
 	$(RUN) python bench/compare.py
 
-bench-kernel: ## execution by every runner beside bare revm: medians and ratios into bench/results/kernel.json
-	cd kernel && cargo bench --profile kernel-dev --bench exec -- --json ../bench/results/kernel.json
+bench-kernel: setup ## the kernel beside bare revm: medians, ratios and a plot in bench/results
+	$(RUN) python bench/kernel.py
 
 bench-figures: setup ## the wish list's figures beside ours, with plots: docs/internals/wish-list-figures.md
 	$(RUN) python bench/wish_list.py

@@ -1,6 +1,5 @@
 //! The incremental trie against tries built from scratch.
 
-mod cost;
 mod proofs;
 mod public;
 mod shared_cache;

@@ -1,15 +1,13 @@
 //! Contracts, accounts and transactions of the benchmark.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use alloy_consensus::{Signed, TxEip1559, TxEnvelope};
-use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, hex, keccak256};
 use hansa_kernel::conformance::full_state::FullState;
 use hansa_kernel::header::BlockEnv;
-use hansa_kernel::spec::Alloc;
-use hansa_kernel::tx::{Decoded, TxBatch};
+use hansa_kernel::pack;
+use hansa_kernel::spec::{Alloc, Fork, Spec};
+use hansa_kernel::tx::{SignRequest, TxBatch, TxRules, address_of_secret_keys, decode_transactions, sign_transactions};
 
 /// What the transactions of a block do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +130,7 @@ fn assemble(source: &str) -> Bytes {
 }
 
 /// An address from a name and a number.
-pub fn address(name: &str, number: usize) -> Address {
+fn address(name: &str, number: usize) -> Address {
     Address::from_slice(&keccak256(format!("{name} {number}"))[12..])
 }
 
@@ -140,25 +138,71 @@ fn balance_slot(owner: Address) -> U256 {
     keccak256([owner.into_word().0, [0; 32]].concat()).into()
 }
 
-/// A state with `count` senders, their tokens and pairs.
-pub fn world(count: usize) -> FullState {
-    let mut accounts = BTreeMap::new();
-    let plenty = U256::from(10).pow(U256::from(24));
-    let (token, pair) = (assemble(TOKEN), assemble(PAIR));
-    let (mut holders_a, mut holders_b) = (BTreeMap::new(), BTreeMap::new());
-    for number in 0..count {
-        let sender = address("sender", number);
-        accounts.insert(sender, Alloc { balance: plenty, ..Alloc::default() });
-        holders_a.insert(balance_slot(sender), plenty);
-        let at = address("pair", number);
-        holders_b.insert(balance_slot(at), plenty);
-        let storage = BTreeMap::from([(U256::ZERO, plenty), (U256::from(1), plenty)]);
-        accounts.insert(at, Alloc { nonce: 1, code: pair.clone(), storage, ..Alloc::default() });
+/// Rules of the blocks.
+pub fn spec() -> Spec {
+    Spec::of_fork(Fork::Osaka, 1)
+}
+
+/// Senders, the state that they stand in, and what they send.
+pub struct World {
+    keys: Vec<u8>,
+    pub state: FullState,
+}
+
+impl World {
+    /// `count` senders, their tokens and pairs.
+    pub fn new(count: usize) -> Self {
+        let keys: Vec<u8> = (0..count).flat_map(|number| keccak256(format!("key {number}")).0).collect();
+        let senders = address_of_secret_keys(&keys).expect("keys");
+        let mut accounts = BTreeMap::new();
+        let plenty = U256::from(10).pow(U256::from(24));
+        let (token, pair) = (assemble(TOKEN), assemble(PAIR));
+        let (mut holders_a, mut holders_b) = (BTreeMap::new(), BTreeMap::new());
+        for (number, sender) in senders.as_chunks::<20>().0.iter().map(Address::from).enumerate() {
+            accounts.insert(sender, Alloc { balance: plenty, ..Alloc::default() });
+            holders_a.insert(balance_slot(sender), plenty);
+            let at = address("pair", number);
+            holders_b.insert(balance_slot(at), plenty);
+            let storage = BTreeMap::from([(U256::ZERO, plenty), (U256::from(1), plenty)]);
+            accounts.insert(at, Alloc { nonce: 1, code: pair.clone(), storage, ..Alloc::default() });
+        }
+        for (at, storage) in [(TOKEN_A, holders_a), (TOKEN_B, holders_b)] {
+            accounts.insert(at, Alloc { nonce: 1, code: token.clone(), storage, ..Alloc::default() });
+        }
+        Self { keys, state: FullState(accounts) }
     }
-    for (at, storage) in [(TOKEN_A, holders_a), (TOKEN_B, holders_b)] {
-        accounts.insert(at, Alloc { nonce: 1, code: token.clone(), storage, ..Alloc::default() });
+
+    /// One signed transaction of every sender, as a packed list.
+    pub fn raw(&self, kind: Kind) -> Vec<u8> {
+        let count = self.keys.len() / 32;
+        let (mut to, mut data, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 0..count {
+            let (recipient, input, value) = transaction(kind, number);
+            to.extend_from_slice(recipient.as_slice());
+            pack::push_packed(&mut data, &input);
+            values.extend_from_slice(&value.to_be_bytes::<32>());
+        }
+        let request = SignRequest {
+            chain_id: 1,
+            secret_keys: &self.keys,
+            nonces: &vec![0; 8 * count],
+            to: &to,
+            values_wei: &values,
+            data: &data,
+            gas_limit: if kind == Kind::Transfer { 21_000 } else { 200_000 },
+            max_fee_per_gas: 2_000_000_000,
+            max_priority_fee_per_gas: 1_000_000_000,
+        };
+        sign_transactions(&request).expect("a request of our own")
     }
-    FullState(accounts)
+}
+
+/// The batch of a packed list.
+pub fn decoded(raw: &[u8]) -> TxBatch {
+    let env = env();
+    let batch = decode_transactions(raw, &TxRules::of(&spec(), env.number, env.timestamp)).expect("our own list");
+    assert!(batch.all_valid());
+    batch
 }
 
 fn call_data(words: &[B256]) -> Bytes {
@@ -171,13 +215,13 @@ fn token_data(to: Address) -> Bytes {
     data.into()
 }
 
-fn transaction(kind: Kind, number: usize) -> (Address, u64, Bytes, U256) {
+fn transaction(kind: Kind, number: usize) -> (Address, Bytes, U256) {
     let recipient = address("recipient", number);
-    let swap = |pair: usize| (address("pair", pair), 200_000, call_data(&[B256::with_last_byte(100)]), U256::ZERO);
+    let swap = |pair: usize| (address("pair", pair), call_data(&[B256::with_last_byte(100)]), U256::ZERO);
     match kind {
-        Kind::Transfer => (recipient, 21_000, Bytes::new(), U256::from(1)),
-        Kind::Erc20 => (TOKEN_A, 100_000, token_data(recipient), U256::ZERO),
-        Kind::HotSlot => (TOKEN_A, 100_000, token_data(Address::repeat_byte(0x77)), U256::ZERO),
+        Kind::Transfer => (recipient, Bytes::new(), U256::from(1)),
+        Kind::Erc20 => (TOKEN_A, token_data(recipient), U256::ZERO),
+        Kind::HotSlot => (TOKEN_A, token_data(Address::repeat_byte(0x77)), U256::ZERO),
         Kind::Swap => swap(number),
         Kind::Mixed => match number % 20 {
             0..10 => transaction(Kind::Transfer, number),
@@ -186,35 +230,6 @@ fn transaction(kind: Kind, number: usize) -> (Address, u64, Bytes, U256) {
             _ => transaction(Kind::HotSlot, number),
         },
     }
-}
-
-/// `count` transactions, each of a sender of its own.
-pub fn batch(kind: Kind, count: usize) -> TxBatch {
-    let one = |number: usize| {
-        let (to, gas_limit, input, value) = transaction(kind, number);
-        let tx = TxEip1559 {
-            chain_id: 1,
-            nonce: 0,
-            gas_limit,
-            max_fee_per_gas: 2_000_000_000,
-            max_priority_fee_per_gas: 1_000_000_000,
-            to: TxKind::Call(to),
-            value,
-            access_list: alloy_eips::eip2930::AccessList::default(),
-            input,
-        };
-        let signature = Signature::new(U256::from(1), U256::from(1), false);
-        let tx = TxEnvelope::Eip1559(Signed::new_unhashed(tx, signature));
-        let raw: Bytes = tx.encoded_2718().into();
-        Ok(Arc::new(Decoded {
-            sender: address("sender", number),
-            hash: keccak256(&raw),
-            raw,
-            tx: tx.into(),
-            extra_gas: 0,
-        }))
-    };
-    (0..count).map(one).collect()
 }
 
 /// Where the blocks stand.

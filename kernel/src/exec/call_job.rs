@@ -11,6 +11,7 @@ use super::estimate::{Next, Search, Trial};
 use super::exchange::Exchange;
 use super::need::{Keys, RawValues};
 use super::overrides::{BlockOverrides, StateOverrides};
+use super::prefetch::prefetch_tx;
 use super::receipts::encode_logs;
 use super::state::JobState;
 use crate::error::{InputError, InputResult};
@@ -268,16 +269,7 @@ impl CallJob {
 
     fn prefetch(&mut self) {
         self.state.prefetch_account(self.env.beneficiary);
-        for (authority, delegate) in evm::authorities(&self.tx) {
-            self.state.prefetch_account(authority);
-            self.state.prefetch_account(delegate);
-        }
-        for item in self.tx.access_list.iter() {
-            for slot in &item.storage_keys {
-                self.state.prefetch_slot(item.address, (*slot).into());
-            }
-            self.state.prefetch_account(item.address);
-        }
+        prefetch_tx(&mut self.state, &self.tx);
     }
 
     fn ask(&mut self) -> Result<CallStep, CallError> {

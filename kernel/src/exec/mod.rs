@@ -11,6 +11,7 @@ mod growth;
 pub mod jitter;
 pub mod need;
 pub mod overrides;
+pub mod prefetch;
 pub mod protocol;
 pub mod receipts;
 pub mod schedule;

@@ -11,6 +11,7 @@ use revm::state::Account;
 
 use super::commit::{self, Ahead};
 use super::growth::{Growth, Refusal};
+use super::prefetch::prefetch_tx;
 use super::protocol::Action;
 use super::receipts::{FailureReason, Receipt};
 use super::schedule::Runs;
@@ -150,23 +151,7 @@ impl Plan {
             }
         }
         for tx in self.txs.iter().flatten() {
-            for address in [tx.caller, evm::target(tx)] {
-                if state.prefetch_account(address) {
-                    state.prefetch_code_of(address);
-                }
-            }
-            for item in tx.access_list.iter() {
-                state.prefetch_account(item.address);
-                for slot in &item.storage_keys {
-                    state.prefetch_slot(item.address, (*slot).into());
-                }
-            }
-            for (authority, delegate) in evm::authorities(tx) {
-                state.prefetch_account(authority);
-                if !delegate.is_zero() {
-                    state.prefetch_account(delegate);
-                }
-            }
+            prefetch_tx(state, tx);
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::exec::call_job::CALL_ROUNDS_MAX;
 use crate::exec::exchange::Exchange;
 use crate::exec::need::{Keys, RawValues};
 use crate::exec::overrides::{BlockOverrides, StateOverrides};
+use crate::exec::prefetch::prefetch_tx;
 use crate::exec::state::JobState;
 use crate::header::BlockEnv;
 use crate::spec::Spec;
@@ -497,23 +498,5 @@ impl TraceJob {
         self.push(json, gas)?;
         self.next += 1;
         Ok(Some(gas))
-    }
-}
-
-fn prefetch_tx(state: &mut JobState, tx: &TxEnv) {
-    for address in [tx.caller, evm::target(tx)] {
-        if state.prefetch_account(address) {
-            state.prefetch_code_of(address);
-        }
-    }
-    for item in tx.access_list.iter() {
-        state.prefetch_account(item.address);
-        for slot in &item.storage_keys {
-            state.prefetch_slot(item.address, (*slot).into());
-        }
-    }
-    for (authority, delegate) in evm::authorities(tx) {
-        state.prefetch_account(authority);
-        state.prefetch_account(delegate);
     }
 }

@@ -89,6 +89,15 @@ pub trait AccountScheme: Sync {
     }
 }
 
+/// A key x || y (64 bytes) as SEC 1 has it, 0x04 in front; `None` for another length.
+#[cfg(any(feature = "p256", feature = "sm2"))]
+fn uncompressed(key: &[u8]) -> Option<[u8; 65]> {
+    let mut point = [4; 65];
+    let coordinates: &[u8; 64] = key.try_into().ok()?;
+    point[1..].copy_from_slice(coordinates);
+    Some(point)
+}
+
 const ALL: &[&dyn AccountScheme] = &[
     #[cfg(feature = "ed25519")]
     &ed25519::Ed25519,

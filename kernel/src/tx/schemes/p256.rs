@@ -6,18 +6,14 @@
 use p256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 
-use super::{AccountScheme, Claim};
+use super::{AccountScheme, Claim, uncompressed};
 use crate::error::{InputError, InputResult};
 
 #[derive(Debug)]
 pub struct P256;
 
 fn verify(claim: &Claim<'_>) -> bool {
-    if claim.key.len() != 64 {
-        return false;
-    }
-    let mut point = [4; 65];
-    point[1..].copy_from_slice(claim.key);
+    let Some(point) = uncompressed(claim.key) else { return false };
     let (Ok(key), Ok(signature)) = (VerifyingKey::from_sec1_bytes(&point), Signature::from_slice(claim.signature))
     else {
         return false;

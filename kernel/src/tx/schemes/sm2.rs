@@ -7,7 +7,7 @@ use sm2::dsa::signature::{Signer, Verifier};
 use sm2::dsa::{Signature, SigningKey, VerifyingKey};
 use sm2::elliptic_curve::sec1::ToEncodedPoint;
 
-use super::{AccountScheme, Claim};
+use super::{AccountScheme, Claim, uncompressed};
 use crate::error::{InputError, InputResult};
 
 /// Distinguishing identifier that goes into Z (GB/T 35276).
@@ -17,11 +17,7 @@ const DISTID: &str = "1234567812345678";
 pub struct Sm2;
 
 fn verify(claim: &Claim<'_>) -> bool {
-    if claim.key.len() != 64 {
-        return false;
-    }
-    let mut point = [4; 65];
-    point[1..].copy_from_slice(claim.key);
+    let Some(point) = uncompressed(claim.key) else { return false };
     let (Ok(key), Ok(signature)) =
         (VerifyingKey::from_sec1_bytes(DISTID, &point), Signature::from_slice(claim.signature))
     else {

@@ -113,7 +113,7 @@ def test_revert_carries_reason_and_data(w3: Any, keeper: Any, rpc: Any) -> None:
     with pytest.raises(ContractLogicError, match="execution reverted: no"):
         w3.eth.estimate_gas({"to": keeper.address, "data": keeper.encode_abi("fail", [])})
     error = rpc("eth_call", {"to": keeper.address, "data": "0x" + CRASH.hex()}, "latest")["error"]
-    assert (error["code"], error["message"]) == (3, "execution reverted")
+    assert (error["code"], error["message"]) == (3, "execution reverted: assert(false)")
     assert error["data"].startswith("0x4e487b71")
 
 

@@ -9,7 +9,7 @@ CLIENTS := tests/integration/clients
 IMAGE ?= hansa:latest
 UP ?=
 
-.PHONY: help setup up down test unit integration conformance chaos lint fmt proto kernel bench bench-kernel bench-figures docs image
+.PHONY: help setup up down test unit integration conformance chaos lint fmt proto kernel bench bench-kernel bench-figures bench-worst-case docs image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "\033[36m%-12s\033[0m %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench-kernel: setup ## the kernel beside bare revm: medians, ratios and a plot i
 bench-figures: setup ## the wish list's figures beside ours, with plots: docs/internals/wish-list-figures.md
 	$(RUN) python bench/wish_list.py
 	$(RUN) python bench/figures.py
+
+bench-worst-case: setup ## gas per second of every opcode, precompile and attack in its worst form, into bench/results
+	$(RUN) python bench/worst_case.py
 
 docs: setup ## generated reference pages
 	$(RUN) python scripts/reference.py

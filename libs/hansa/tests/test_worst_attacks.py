@@ -1,0 +1,188 @@
+"""Attacks of 2016 as blocks: what they leave under the rules of then and of now, and that memory stays flat."""
+
+import multiprocessing
+import resource
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import hansa_kernel
+import pytest
+from hansa.worst import attacks, measure, rules
+from hansa.worst.attacks import BLOCK_GAS, SECOND
+from hansa.worst.case import CONTRACT, Case, address, sender
+
+BENEFICIARY = b"\xbe" * 20
+MIB = 1024  # ru_maxrss counts KiB
+FRAMES_KIB = 64 * MIB
+"""Most that the frames of any of the attacks hold at once: their gas buys no more memory than that."""
+
+READ_KIB = 1.5
+"""Most for each account or slot that is read, in the state, in the answers, and written. A copy of the state or of the
+memory for each call would take gigabytes."""
+
+AGAIN_KIB = 32 * MIB
+"""Most that three more blocks of the same attack may add: what an allocator keeps."""
+
+OLD = ("frontier", "homestead")
+ALL = (*OLD, "eip150", "eip158", "london", "osaka")
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a block leaves."""
+
+    gas_used: int
+    written: dict[bytes, int]  # flags by address
+    reads: int
+    peak_kib: int
+    more_kib: int
+
+
+def accounts(write_set: bytes) -> Iterator[tuple[bytes, int]]:
+    """Address and flags of every account of a write set (layout in `_kernel.pyi`)."""
+    at = 4
+    for _ in range(int.from_bytes(write_set[:4], "big")):
+        flags = write_set[at + 20]
+        yield write_set[at : at + 20], flags
+        at += 93
+        if flags & 4:
+            at += 4 + int.from_bytes(write_set[at : at + 4], "big")
+        at += 4 + 64 * int.from_bytes(write_set[at : at + 4], "big")
+
+
+def peak() -> int:
+    """Most memory of this process so far, KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def execute(attack: str, under: str, gas: int) -> Left:
+    """Run the attack's block twice, then three times more. In a process of its own, whose memory is the kernel's."""
+    hansa_kernel.configure(1)
+    case: Case = getattr(attacks, attack)(gas, under)
+    spec = rules.chain(under)
+    hinted = measure.hints(case)
+    before = peak()
+    for _ in range(2):
+        once = measure.run(case, spec, hinted=hinted)
+    written, gas_used, reads = dict(accounts(once.result.write_set)), once.gas, once.reads
+    del once
+    first = peak()
+    for _ in range(3):
+        measure.run(case, spec, hinted=hinted)
+    return Left(gas_used, written, reads, first - before, peak() - first)
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Callable[[str, str], Left]]:
+    """Executes an attack in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
+
+        def execute_apart(attack: str, under: str) -> Left:
+            left = pool.submit(execute, attack, under, BLOCK_GAS).result(timeout=300)
+            allowed = FRAMES_KIB + READ_KIB * left.reads
+            assert left.peak_kib < allowed, f"{attack} under {under} holds {left.peak_kib} KiB"
+            assert left.more_kib < AGAIN_KIB, f"{attack} under {under} keeps {left.more_kib} KiB"
+            return left
+
+        yield execute_apart
+
+
+def strangers(left: Left) -> list[bytes]:
+    """Accounts that the attack named and the block wrote."""
+    return [at for at in left.written if at[0] == address(0)[0]]
+
+
+@pytest.mark.parametrize("under", ALL)
+def test_memory_of_nested_calls_stays_flat(run: Callable[[str, str], Left], under: str) -> None:
+    left = run("nested_memory", under)
+    # Until EIP-150 all 1,024 frames fit the block's gas; since, each frame keeps a part.
+    assert (left.gas_used > 0.9 * BLOCK_GAS) is (under in OLD)
+    assert set(left.written) == {sender(), BENEFICIARY} - ({BENEFICIARY} if under not in (*OLD, "eip150") else set())
+
+
+@pytest.mark.parametrize("under", ALL)
+def test_a_tree_of_calls_ends_with_its_gas(run: Callable[[str, str], Left], under: str) -> None:
+    assert run("call_tree", under).gas_used == BLOCK_GAS
+
+
+@pytest.mark.parametrize(("under", "price"), [("frontier", 20), ("eip150", 700), ("osaka", 2_600)])
+def test_as_many_code_sizes_are_read_as_gas_pays_for(run: Callable[[str, str], Left], under: str, price: int) -> None:
+    left = run("code_sizes", under)
+    # The list names a few more than are reached.
+    assert left.gas_used == BLOCK_GAS
+    assert left.reads >= (BLOCK_GAS - 21_000) // (price + 11)
+    assert strangers(left) == []
+
+
+@pytest.mark.parametrize("under", ["frontier", "eip150", "eip158", "osaka"])
+def test_empty_accounts_stay_until_eip_161(run: Callable[[str, str], Left], under: str) -> None:
+    left = run("empty_accounts", under)
+    made = strangers(left)
+    assert made == [address(number) for number in range(len(made))]
+    match under:
+        case "frontier" | "homestead":
+            # 106 gas each, 6 for the first address and a word of memory, and a refund for the contract that is gone.
+            assert 106 * len(made) == left.gas_used + 24_000 - 21_006
+            assert len(made) > 40_000
+        case "eip150":
+            assert 100 < len(made) < BLOCK_GAS // 30_000 + 1
+        case _:
+            assert made == []
+    destroyed = left.written.get(SECOND, 0) & 1
+    assert destroyed == (under != "osaka"), "EIP-6780: code that is older than the transaction stays"
+
+
+@pytest.mark.parametrize(("under", "each"), [("homestead", 25_064), ("eip150", 25_724), ("eip158", 0), ("osaka", 0)])
+def test_touched_accounts_are_not_there_since_eip_161(run: Callable[[str, str], Left], under: str, each: int) -> None:
+    left = run("touched_accounts", under)
+    made = strangers(left)
+    assert len(made) == ((left.gas_used - 21_000 - 3) // each if each else 0)
+
+
+@pytest.mark.parametrize("under", ALL)
+def test_contracts_made_to_be_destroyed_leave_nothing(run: Callable[[str, str], Left], under: str) -> None:
+    left = run("suicides", under)
+    assert set(left.written) <= {sender(), BENEFICIARY, CONTRACT}
+    # Half of the gas comes back until London.
+    refunded = rules.RULES.index(under) < rules.RULES.index("london")
+    assert (left.gas_used < 0.55 * BLOCK_GAS) is refunded
+
+
+@pytest.mark.parametrize("under", ["homestead", "eip150", "eip158", "istanbul", "osaka"])
+def test_a_flood_of_suicides_clears_what_it_may(run: Callable[[str, str], Left], under: str) -> None:
+    left = run("suicide_flood", under)
+    gone = strangers(left)
+    assert all(left.written[at] & 1 for at in gone) is (under != "osaka")
+    assert len(gone) > (30_000 if under in OLD else 400)
+
+
+def test_a_walk_that_no_look_ahead_finds_is_one_round_for_who_has_its_list() -> None:
+    case = attacks.spin_and_walk(2_000_000, "osaka")
+    spec = rules.chain("osaka")
+    listed = measure.run(case, spec, hinted=measure.hints(case))
+    assert listed.rounds == 1
+    assert listed.gas > 1_900_000
+    # Who builds does not go on for ever.
+    tried = measure.run(case, spec, building=True, rounds_max=8)
+    assert len(tried.result.included) == 0
+    assert tried.rounds < 12
+
+
+def test_deep_paths_give_the_root_of_a_trie_built_at_once() -> None:
+    slots = attacks.deep_slots(256, 1 << 14)
+    hashes = sorted(hansa_kernel.keccak(slot.to_bytes(32, "big")) for slot in slots)
+    shared = hashes[0].hex()[:1]
+    assert all(one.hex().startswith(shared) for one in hashes), "ground to share their first nibble"
+    address_ = b"\x11" * 20
+    write_set = b"\0\0\0\1" + address_ + b"\0" + bytes(8 + 32) + hansa_kernel.EMPTY_CODE_HASH
+    write_set += len(slots).to_bytes(4, "big")
+    write_set += b"".join(slot.to_bytes(32, "big") + b"\0" * 31 + b"\1" for slot in sorted(slots))
+    job = hansa_kernel.TrieJob(hansa_kernel.EMPTY_ROOT, write_set, bytes(105))
+    out = job.step()
+    while isinstance(out, hansa_kernel.TrieNeed):
+        out = job.step([None] * len(measure.unpacked(out.paths)))
+    packed = b"".join(b"\0\0\0\x20" + one + b"\0\0\0\1\1" for one in hashes)
+    assert out.storage_roots == hansa_kernel.trie_root(packed)
+    assert max(len(node) for node in measure.unpacked(out.node_writes)) <= 600

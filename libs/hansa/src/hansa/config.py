@@ -43,6 +43,11 @@ class ExecutorSettings(_Section):
     call_timeout_ms: int = Field(5_000, ge=10, description="Longest time of one call, milliseconds.")
     call_gas_max: int = Field(50_000_000, ge=21_000, description="Gas cap of one call.")
     cache_entries: int = Field(200_000, ge=1_000, description="Committed accounts and slots kept in memory.")
+    gas_limit_check: Literal["warn", "refuse", "off"] = Field(
+        "warn",
+        description="What happens if a full block of the slowest opcodes would take this machine longer than the chain "
+        "has for it: a warning in the log, or no start.",
+    )
 
 
 class ConsensusSettings(_Section):

@@ -48,6 +48,9 @@ HEADERS_MAX = 256
 CALL_DATA_BYTES_MAX = 4 << 20
 """Input of one call: as large as what the API lets in."""
 
+GAS_LIMIT_CHECK_DELAY_SECONDS = 5.0
+"""When this machine's speed is measured after the start: once the members have found each other."""
+
 STOP_SECONDS = 5
 """How long running requests may finish when the service stops."""
 

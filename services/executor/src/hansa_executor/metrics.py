@@ -9,6 +9,9 @@ STAGE_OF_BLOCK_SECONDS = Counter(
     "hansa_executor_block_stage_seconds_total", "Time of blocks by stage: decode, execute, read, stage.", ["stage"]
 )
 GAS_PER_SECOND = Gauge("hansa_executor_gas_per_second", "Gas of the last block over the time it took.")
+SLOWEST_MIX = Gauge(
+    "hansa_executor_slowest_mix_gas_per_second", "Gas per second of the slowest opcodes on this machine, once measured."
+)
 TRANSACTIONS = Counter("hansa_executor_transactions_total", "Transactions executed in blocks.")
 DROPPED = Counter("hansa_executor_transactions_dropped_total", "Transactions left out of blocks that were built.")
 CONFLICTS = Counter("hansa_executor_parallel_conflicts_total", "Conflicts of transactions that ran in parallel.")

@@ -15,6 +15,7 @@ from hansa_kernel import StateCache
 from hansa_executor import limits
 from hansa_executor.blocks import BlockExecutor
 from hansa_executor.calls import CallExecutor, CallLimits
+from hansa_executor.gas_limit import refuse_if_too_high, warn_if_too_high
 from hansa_executor.heads import Heads
 from hansa_executor.reads import StateReads
 from hansa_executor.servicer import ExecutorServicer
@@ -36,12 +37,14 @@ class ExecutorService:
         self._channel: grpc.aio.Channel | None = None
         self._heads: Heads | None = None
         self._following: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
         self._reads: list[StateReads] = []
         self._pools: list[ThreadPoolExecutor] = []
 
     async def start(self) -> None:
-        """Serve. Raises `PortTaken`."""
+        """Serve. Raises `PortTaken`, `StartRefused`."""
         settings, chain = self._context.settings, self._context.chain
+        await refuse_if_too_high(chain, settings.executor.gas_limit_check)
         spec = chain.kernel
         workers = settings.executor.call_workers
         self._channel = channel(settings.addresses.statedb)
@@ -69,14 +72,17 @@ class ExecutorService:
         self._following = self._context.spawn(self._heads.follow(), "executor heads")
         await self._server.start()
         await set_serving(health, GRPC_NAME)
+        check = warn_if_too_high(chain, settings.executor.gas_limit_check, self._pools[1])
+        self._checking = self._context.spawn(check, "gas limit check")
 
     async def stop(self) -> None:
         """Let running requests end."""
         if self._server is not None:
             await self._server.stop(limits.STOP_SECONDS)
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        for task in (self._following, self._checking):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         for reads in self._reads:
             await reads.close()
         for pool in self._pools:

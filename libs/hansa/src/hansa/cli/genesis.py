@@ -2,12 +2,15 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hansa.cli import output
 from hansa.cli.output import AsJson, CommandFailed, usage
+
+if TYPE_CHECKING:
+    from hansa.chainspec import ChainSpec
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -72,6 +75,7 @@ def new(
         raise CommandFailed(f"{out} exists already and is left as it is; choose another --out") from error
     except OSError as error:
         raise CommandFailed(f"{out} cannot be written: {error.strerror}") from error
+    _warn_of_gas_limit(chain)
     output.plain(
         f"{out}: chain id {chain.chain_id}, {len(chain.validators)} members, genesis 0x{chain.genesis_hash.hex()}"
     )
@@ -117,5 +121,14 @@ def check(file: Path, json: AsJson = False) -> None:
             for name, value in found.items()
         ]
     )
+    _warn_of_gas_limit(chain)
     if chain.consensus.engine == "pbft" and 0 < len(chain.validators) < 4:
         output.plain("note: fewer than 4 members tolerate no faulty one")
+
+
+def _warn_of_gas_limit(chain: "ChainSpec") -> None:
+    """Say on standard error if this machine would be too slow for the chain's blocks."""
+    from hansa.worst.startup import check
+
+    if (found := check(chain)) is not None:
+        output.warn(f"warning: {found.text}")

@@ -119,6 +119,11 @@ def environment(case: Case, gas_limit: int | None = None) -> hansa_kernel.BlockE
     )
 
 
+def allowed(case: Case, spec: hansa_kernel.Spec) -> bool:
+    """Whether a chain takes the case's transactions: it may bound their gas."""
+    return batch(case, spec, NUMBER, TIMESTAMP).all_valid()
+
+
 def run(
     case: Case,
     spec: hansa_kernel.Spec,

@@ -212,6 +212,13 @@ def _contract(at: bytes) -> Account | None:
     return Account(balance=1, nonce=1, code=at[1:] + code("JUMPDEST") * (CODE_MAX - 19))
 
 
+def cold_code(gas: int) -> Case:
+    """EXTCODESIZE of contracts that are all cold, different and as large as they may be."""
+    keys = lambda: ([address(number) for number in range(_count(gas, 2_600))], ())  # noqa: E731
+    bytecode = endless(code("DUP1 EXTCODESIZE POP 1 ADD"), push(_COLD))
+    return program("EXTCODESIZE cold, 24 KiB", GROUP, bytecode, gas, reads=keys, made=_contract)
+
+
 def accounts(gas: int, *, old: bool = False) -> Iterator[Case]:
     """Accounts that are cold, absent or hold the largest code."""
     price = 20 if old else 2_600
@@ -223,7 +230,7 @@ def accounts(gas: int, *, old: bool = False) -> Iterator[Case]:
         body = code(f"DUP1 {name} POP 1 ADD")
         yield program(f"{name} cold", GROUP, endless(body, setup), gas, reads=keys)
         if name == "EXTCODESIZE" and not old:
-            yield program(f"{name} cold, 24 KiB", GROUP, endless(body, setup), gas, reads=keys, made=_contract)
+            yield cold_code(gas)
         yield program(f"{name} warm", GROUP, endless(code(f"DUP1 {name} POP"), setup), gas, reads=keys)
     if old:
         return

@@ -179,9 +179,15 @@ def calls(*, old: bool = False, chain: bool = True) -> list[Call]:
     return [*_old(), *([] if old else _new()), *(_chain() if chain and not old else ())]
 
 
+def _case(call: Call, gas: int) -> Case:
+    return program(call.name, GROUP, bytecode(call), gas + 70 * len(call.data), data=call.data)
+
+
 def cases(gas: int, *, old: bool = False, chain: bool = True) -> list[Case]:
     """One case each, with enough gas for its data and a few calls."""
-    return [
-        program(call.name, GROUP, bytecode(call), gas + 70 * len(call.data), data=call.data)
-        for call in calls(old=old, chain=chain)
-    ]
+    return [_case(call, gas) for call in calls(old=old, chain=chain)]
+
+
+def only(name: str, gas: int) -> Case:
+    """The case of one of Ethereum's precompiles."""
+    return next(_case(call, gas) for call in calls(chain=False) if call.name == name)

@@ -7,8 +7,6 @@ A failed write or sync is final: after a failed fsync the kernel may have droppe
 proves nothing. `VoteLogFailed` must end the process; the restart reads what the disk really holds.
 """
 
-import fcntl
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -25,6 +23,7 @@ from .core.records import (
     encode_frame,
 )
 from .core.types import Recovered
+from .logfolder import FolderInUse, LogFolder, OsFolder
 
 __all__ = ["VoteLog", "VoteLogDamaged", "VoteLogFailed", "VoteLogForeign", "VoteLogInUse"]
 
@@ -33,6 +32,7 @@ ROTATE_BYTES: Final = 32 * 1024 * 1024
 
 _PREFIX: Final = "votes-"
 _SUFFIX: Final = ".log"
+_FRESH: Final = ".new"  # not durable yet
 
 
 class VoteLogInUse(Exception):
@@ -44,19 +44,18 @@ class VoteLogFailed(Exception):
 
 
 class VoteLog:
-    """One member's votes. Made by `open`; closed by `close`."""
+    """One member's votes. Made by `open` or `open_in`; closed by `close`."""
 
     def __init__(
-        self, directory: Path, genesis_hash: bytes, key_id: bytes, rotate_bytes: int, lock: int, state: LogState
+        self, folder: LogFolder, genesis_hash: bytes, key_id: bytes, rotate_bytes: int, state: LogState
     ) -> None:
-        self._directory = directory
+        self._folder = folder
         self._genesis_hash = genesis_hash
         self._key_id = key_id
         self._rotate_bytes = rotate_bytes
-        self._lock = lock
         self._state = state
         self._file = -1
-        self._path = directory
+        self._name = ""
         self._size = 0
         self._sequence = 0  # of the next frame
         self._pruned_unwritten: int | None = None
@@ -72,21 +71,24 @@ class VoteLog:
         `VoteLogDamaged`, `VoteLogForeign`, `VoteLogInUse`, `VoteLogFailed`.
         """
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            folder = OsFolder(directory)
+        except FolderInUse as error:
+            raise VoteLogInUse(f"{directory} is held by another process with the same vote key") from error
         except OSError as error:
             raise VoteLogFailed(f"cannot open {directory}: {error}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            raise VoteLogInUse(f"{directory} is held by another process with the same vote key") from error
-        log = cls(directory, genesis_hash, key_id, rotate_bytes, lock, LogState())
+        return cls.open_in(folder, genesis_hash=genesis_hash, key_id=key_id, rotate_bytes=rotate_bytes)
+
+    @classmethod
+    def open_in(
+        cls, folder: LogFolder, *, genesis_hash: bytes, key_id: bytes, rotate_bytes: int = ROTATE_BYTES
+    ) -> "VoteLog":
+        """As `open`, in a folder that is held already; closes it when the log cannot be opened."""
+        log = cls(folder, genesis_hash, key_id, rotate_bytes, LogState())
         try:
             log._recover()
         except OSError as error:
             log.close()
-            raise VoteLogFailed(f"{directory}: {error}") from error
+            raise VoteLogFailed(f"{folder.place}: {error}") from error
         except BaseException:
             log.close()
             raise
@@ -109,17 +111,17 @@ class VoteLog:
     def append(self, records: Sequence[Record]) -> None:
         """Make `records` durable, all or none: one frame, one fdatasync. Raises `VoteLogFailed` for good."""
         if self._failed:
-            raise VoteLogFailed(f"{self._path}: an earlier write failed")
+            raise VoteLogFailed(f"{self._where}: an earlier write failed")
         batch = list(records)
         if self._pruned_unwritten is not None:
             batch.insert(0, PrunedRecord(self._pruned_unwritten))
         frame = encode_frame(self._sequence, self._key_id, batch)
         try:
-            _write_all(self._file, frame)
-            os.fdatasync(self._file)
+            self._folder.write(self._file, frame)
+            self._folder.sync_data(self._file)
         except OSError as error:
             self._failed = True
-            raise VoteLogFailed(f"{self._path}: {error}") from error
+            raise VoteLogFailed(f"{self._where}: {error}") from error
         self._pruned_unwritten = None
         self._sequence += 1
         self._size += len(frame)
@@ -136,78 +138,68 @@ class VoteLog:
                 self._rotate()
             except OSError as error:
                 self._failed = True
-                raise VoteLogFailed(f"{self._directory}: {error}") from error
+                raise VoteLogFailed(f"{self._folder.place}: {error}") from error
 
     def close(self) -> None:
-        """Let go of file and lock."""
+        """Let go of file and folder."""
         if self._file >= 0:
-            os.close(self._file)
+            self._folder.close_file(self._file)
             self._file = -1
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._folder.close()
+
+    @property
+    def _where(self) -> str:
+        return f"{self._folder.place}/{self._name}"
 
     def _recover(self) -> None:
-        for leftover in sorted(self._directory.glob("*.new")):
-            leftover.unlink()  # a rotation that a crash cut short; the old file still holds everything
-        logs = sorted(self._directory.glob(f"{_PREFIX}*{_SUFFIX}"))
+        names = self._folder.names()
+        for leftover in names:
+            if leftover.endswith(_FRESH):
+                # A rotation that a crash cut short; the old file still holds everything.
+                self._folder.remove(leftover)
+        logs = [name for name in names if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
         if not logs:
             self._rotate()
             return
-        path = logs[-1]
-        data = path.read_bytes()
+        self._name = logs[-1]
+        data = self._folder.read(self._name)
         try:
             frames, end = decode_log(data, self._genesis_hash, self._key_id)
         except VoteLogDamaged as damage:
-            raise VoteLogDamaged(damage.offset, damage.reason, str(path)) from damage
+            raise VoteLogDamaged(damage.offset, damage.reason, self._where) from damage
         for frame in frames:
             self._state.apply(frame.records)
         self._sequence = frames[-1].sequence + 1
-        self._path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._file = self._folder.open(self._name)
         self._size = end
         if end < len(data):
-            os.ftruncate(self._file, end)
+            self._folder.truncate(self._file, end)
         # Also when nothing was cut: what was read may still be only in the page cache of a killed process, and a
         # vote that is sent again must be durable first.
-        os.fsync(self._file)
-        self._sync_directory()
+        self._folder.sync_file(self._file)
+        self._folder.sync_names()
         for old in logs[:-1]:
-            old.unlink()
+            self._folder.remove(old)
 
     def _rotate(self) -> None:
         """A new file with what must be kept; it gets its name when it is durable, then the old one goes."""
-        path = self._directory / f"{_PREFIX}{self._sequence:016x}{_SUFFIX}"
-        fresh = path.with_suffix(".new")
+        stem = f"{_PREFIX}{self._sequence:016x}"
+        name = stem + _SUFFIX
         content = encode_file_head(self._genesis_hash, self._key_id)
         assert len(content) == FILE_HEAD_BYTES
         content += encode_frame(self._sequence, self._key_id, self._state.snapshot())
-        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        file = self._folder.create(stem + _FRESH)
         try:
-            _write_all(file, content)
-            os.fsync(file)
-            os.rename(fresh, path)
-            self._sync_directory()
+            self._folder.write(file, content)
+            self._folder.sync_file(file)
+            self._folder.rename(stem + _FRESH, name)
+            self._folder.sync_names()
         except BaseException:
-            os.close(file)
+            self._folder.close_file(file)
             raise
-        old_file, old_path = self._file, self._path
-        self._file, self._path, self._size = file, path, len(content)
+        old_file, old_name = self._file, self._name
+        self._file, self._name, self._size = file, name, len(content)
         self._sequence += 1
         if old_file >= 0:
-            os.close(old_file)
-            old_path.unlink(missing_ok=True)
-
-    def _sync_directory(self) -> None:
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-
-
-def _write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.write(file, view)
-        view = view[written:]
+            self._folder.close_file(old_file)
+            self._folder.remove(old_name)

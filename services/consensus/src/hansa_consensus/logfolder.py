@@ -26,16 +26,12 @@ class LogFolder(Protocol):
         """Of the files in it, sorted."""
 
     def read(self, name: str) -> bytes: ...
-    def open(self, name: str) -> int:
-        """To append to a file that is there."""
-
     def create(self, name: str) -> int:
         """To append to a new, empty file."""
 
     def write(self, file: int, data: bytes) -> None:
         """All of `data` at the end; not durable yet."""
 
-    def truncate(self, file: int, size_bytes: int) -> None: ...
     def sync_data(self, file: int) -> None:
         """What was written is durable (fdatasync)."""
 
@@ -78,9 +74,6 @@ class OsFolder:
     def read(self, name: str) -> bytes:
         return (self._path / name).read_bytes()
 
-    def open(self, name: str) -> int:
-        return os.open(self._path / name, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-
     def create(self, name: str) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         return os.open(self._path / name, flags, 0o600)
@@ -89,9 +82,6 @@ class OsFolder:
         view = memoryview(data)
         while view:
             view = view[os.write(file, view) :]
-
-    def truncate(self, file: int, size_bytes: int) -> None:
-        os.ftruncate(file, size_bytes)
 
     def sync_data(self, file: int) -> None:
         os.fdatasync(file)

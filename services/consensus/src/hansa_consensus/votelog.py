@@ -164,21 +164,17 @@ class VoteLog:
         self._name = logs[-1]
         data = self._folder.read(self._name)
         try:
-            frames, end = decode_log(data, self._genesis_hash, self._key_id)
+            frames, _ = decode_log(data, self._genesis_hash, self._key_id)
         except VoteLogDamaged as damage:
             raise VoteLogDamaged(damage.offset, damage.reason, self._where) from damage
         for frame in frames:
             self._state.apply(frame.records)
         self._sequence = frames[-1].sequence + 1
-        self._file = self._folder.open(self._name)
-        self._size = end
-        if end < len(data):
-            self._folder.truncate(self._file, end)
-        # Also when nothing was cut: what was read may still be only in the page cache of a killed process, and a
-        # vote that is sent again must be durable first.
-        self._folder.sync_file(self._file)
-        self._folder.sync_names()
-        for old in logs[:-1]:
+        # All of it is written anew, into another file, before any of it is relied on. What was read may be only in the
+        # page cache: of a process that was killed, which a sync would mend, or of one whose sync failed, which no sync
+        # mends, since the kernel counts those pages as written. A torn tail stays behind in the old file.
+        self._rotate()
+        for old in logs:
             self._folder.remove(old)
 
     def _rotate(self) -> None:

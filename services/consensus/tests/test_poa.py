@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consensus_traces import CRYPTO, GENESIS, Desk, block, only, reasons, sent, vote
+from consensus_traces import CRYPTO, GENESIS, Desk, block, only, reasons, sent, timers, vote
 from consensus_world import oracle_signature
 from hansa_consensus.core import effects as fx
 from hansa_consensus.core import events as ev
@@ -111,3 +111,13 @@ def test_failed_build_is_tried_again_after_the_time_it_names() -> None:
     assert fx.SetTimer(fx.Timer.PROPOSE, 700) in effects
     assert only(desk.fire(fx.Timer.PROPOSE, after_ms=700), fx.BuildBlock)
     assert isinstance(desk.engine, PoaEngine)
+
+
+def test_follower_hands_waiting_transactions_to_the_signer_again_and_again() -> None:
+    """Found by the simulator: pushed once and lost, they waited for ever on a chain without empty blocks."""
+    desk = Desk(me=1, engine="poa")
+    desk.voting()
+    assert timers(desk.pending())[fx.Timer.FORWARD] == 1_000
+    assert only(desk.fire(fx.Timer.FORWARD, after_ms=1_000), fx.ForwardPending) == [fx.ForwardPending(0)]
+    assert only(desk.fire(fx.Timer.FORWARD, after_ms=1_000), fx.ForwardPending) == [fx.ForwardPending(0)]
+    assert not only(desk.pending(0) + desk.fire(fx.Timer.FORWARD, after_ms=1_000), fx.ForwardPending)

@@ -6,7 +6,7 @@ that after a crash the same block is sent again and never another of its height 
 
 from .base import ChainEngine
 from .chain import CandidateState
-from .effects import Broadcast, BuildBlock, PersistPrepared, PersistVote, ReportPeer, Send, Timer
+from .effects import Broadcast, BuildBlock, ForwardPending, PersistPrepared, PersistVote, ReportPeer, Send, Timer
 from .engine import Mode, Refusal
 from .events import BlockBuilt, BuildFailed, Event, ProposalReceived
 from .limits import RETRY_MS
@@ -34,6 +34,7 @@ class PoaEngine(ChainEngine):
     _retry_build_ms = 0
     _last_proposal_ms: int | None = None
     _newest: Proposal | None = None  # of the height being committed
+    _forwarded_ms = 0  # when our transactions were last handed to the signer
 
     def _is_enough(self, signers: list[int], validators: int) -> bool:
         return signers == [SIGNER]
@@ -71,6 +72,7 @@ class PoaEngine(ChainEngine):
         self._newest = None
 
     def _progress(self) -> None:
+        self._forward()
         if not self.admission.may_vote or self._building is not None or self.catchup.is_behind:
             self._arm(Timer.PROPOSE, None)
             return
@@ -84,6 +86,18 @@ class PoaEngine(ChainEngine):
         self._last_proposal_ms = self.now_ms
         head = self.chain.head
         self.out.append(BuildBlock(self._build_id, head.hash, head.header, self.chain.height, 0, SIGNER))
+
+    def _forward(self) -> None:
+        """A follower whose transactions wait and sees no block: perhaps the signer never heard of them."""
+        if self.me == SIGNER or not self.pending:
+            self._arm(Timer.FORWARD, None)
+            return
+        at = max(self.pending_since_ms, self.committed_ms, self._forwarded_ms) + self.config.request_timeout_ms
+        if self.now_ms >= at:
+            self._forwarded_ms = self.now_ms
+            at = self.now_ms + self.config.request_timeout_ms
+            self.out.append(ForwardPending(SIGNER))
+        self._arm(Timer.FORWARD, at)
 
     def _due(self) -> int | None:
         last = self.committed_ms if self._last_proposal_ms is None else self._last_proposal_ms

@@ -32,10 +32,10 @@ clients: $(CLIENTS)/node_modules/.ready
 
 test: setup clients ## all tests, as CI runs them
 	cd kernel && cargo test --profile kernel-dev --quiet
-	$(RUN) pytest kernel/tests libs services tests
+	$(RUN) pytest kernel/tests libs services sim tests
 
 unit: setup ## only the fast tests
-	$(RUN) pytest kernel/tests libs services tests/tidy
+	$(RUN) pytest kernel/tests libs services sim tests/tidy
 
 integration: setup clients ## real consortia, real clients
 	$(RUN) pytest tests/integration
@@ -51,7 +51,7 @@ chaos: setup clients ## every fault ten times; writes docs/internals/reliability
 lint: setup ## ruff, mypy, clippy, buf, generated files, licences
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
-	@for package in libs/hansa services/*; do MYPYPATH=$$package/tests $(RUN) mypy $$package || exit 1; done
+	@for package in libs/hansa services/* sim; do MYPYPATH=$$package/tests $(RUN) mypy $$package || exit 1; done
 	cd kernel && cargo clippy --profile kernel-dev --all-targets --quiet -- -D warnings && cargo fmt --check
 	scripts/proto --check
 	$(RUN) python scripts/licences.py

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from importlib.metadata import entry_points
 
 import typer
 
@@ -40,6 +41,8 @@ app.add_typer(settings.app, name="config", help="Settings of a node.")
 app.add_typer(validator.app, name="validator", help="A member's votes.")
 app.add_typer(bench.app, name="bench", help="Measure a node.")
 app.add_typer(evm.app, name="evm", help="The EVM alone: public tests, state transitions, single runs.")
+for command in entry_points(group="hansa.commands"):  # of packages that need services: the simulator
+    app.add_typer(command.load(), name=command.name)
 
 
 def main() -> None:

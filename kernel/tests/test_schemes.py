@@ -180,6 +180,41 @@ def test_call_and_estimate_that_reach_outside_say_so() -> None:
     assert called(spec).status == "success"
 
 
+def traced(spec: k.Spec, call: dict[str, Any], config: dict[str, Any]) -> Any:
+    """A traced call of the contract that reads outside of the ranges."""
+    state = State()
+    state.apply(spec.genesis_write_set())
+    none = k.decode_transactions(b"", spec=spec, number=0, timestamp=0)
+    call = {"from": "0x" + account("ed25519").hex(), "to": "0x" + CONTRACT.hex(), **call}
+    job = k.TraceJob(
+        spec, env(), none, first=0, config=json.dumps(config).encode(), calls=json.dumps([[call, None]]).encode(),
+        gas_max=1_000_000, system_calls=False,
+    )  # fmt: skip
+    result = state.run(job)
+    assert isinstance(result, k.TraceResult)
+    return json.loads(result.traces[0])
+
+
+def test_traces_and_simulations_keep_to_the_ranges_and_pay_for_the_signature() -> None:
+    spec = chain()
+    sender = account("ed25519")
+    bounds = sorted([sender + sender, TO + b"\x7f" * 20])
+    ranges = [{"first": "0x" + both[:20].hex(), "last": "0x" + both[20:].hex()} for both in bounds]
+    config = {"tracer": "callTracer"}
+    inside = traced(spec, {}, config)
+    assert "error" not in inside
+    outside = traced(spec, {"addressRanges": ranges}, config)
+    assert "OUT_OF_RANGE" in outside["error"]
+    (parity,) = traced(spec, {"addressRanges": ranges}, {"parity": ["trace"]})["trace"]
+    assert "OUT_OF_RANGE" in parity["error"]
+    priced = traced(spec, {"signatureScheme": "ed25519"}, config)
+    price = dict(k.signature_schemes())["ed25519"]
+    assert int(priced["gasUsed"], 16) - int(inside["gasUsed"], 16) >= price
+    with pytest.raises(k.KernelInputError) as refused:
+        traced(k.Spec(genesis({})), {"signatureScheme": "ed25519"}, config)
+    assert refused.value.field == "signature_scheme"
+
+
 def test_estimate_counts_signature_and_ranges() -> None:
     spec = chain()
     plain = called(spec, to=TO, estimate=True).estimate

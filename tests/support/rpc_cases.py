@@ -3,12 +3,13 @@
 import contextlib
 import fnmatch
 import json
+import re
 import signal
 import subprocess
 import tarfile
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ class Case:
 
     @property
     def group(self) -> str:
-        """What it is counted under: its folder."""
-        return self.name.rsplit("/", 1)[0]
+        """What it is counted under: its folder, or the method in its name."""
+        folder = self.name.rpartition("/")[0]
+        return folder or "_".join(self.name.split("_")[:2])
 
 
 @dataclass(slots=True)
@@ -187,3 +189,74 @@ class Described:
         schema = {**self._results[method], "components": self._components}
         error = next(Draft202012Validator(schema).iter_errors(got["result"]), None)
         return None if error is None else f"{error.json_path}: {error.message}"
+
+
+def besu_cases(folder: Path, pattern: str = "**/*.json") -> list[Case]:
+    """Cases of Besu's kind: one JSON file each with `request` and `response`, which may be JSON as a text."""
+    found = []
+    for path in sorted(folder.glob(pattern)):
+        case = json.loads(path.read_bytes())
+        if "request" not in case:
+            continue  # a chain
+        answer = case["response"]
+        answer = json.loads(answer) if isinstance(answer, str) else answer
+        name = str(path.relative_to(folder).with_suffix(""))
+        found.append(Case(name, ((json.dumps(as_geth_reads(case["request"])).encode(), answer),)))
+    return found
+
+
+_BARE_ADDRESS = re.compile(r"[0-9a-fA-F]{40}")
+_PADDED = re.compile(r"0x0+[0-9a-fA-F]{1,15}")
+
+
+def as_geth_reads(request: Any) -> Any:
+    """The same request where Besu takes more than geth and we do: addresses and code without 0x, block numbers with
+    leading zeros, numbers that are no text in overrides."""
+
+    def text(value: Any, name: str = "") -> Any:
+        if isinstance(value, dict):
+            return {text(key): text(item, key) for key, item in value.items()}
+        if isinstance(value, list):
+            return [text(item) for item in value]
+        if isinstance(value, str) and (_BARE_ADDRESS.fullmatch(value) or (name == "code" and value[:2] != "0x")):
+            return "0x" + value
+        return hex(value) if name == "nonce" and type(value) is int else value
+
+    if isinstance(request, list):
+        return [as_geth_reads(item) for item in request]
+    params = [
+        hex(int(item, 16)) if isinstance(item, str) and _PADDED.fullmatch(item) else text(item)
+        for item in request.get("params", [])
+    ]
+    return {**request, "params": params}
+
+
+GAS_FIGURES = frozenset({"gasUsed", "cost", "used", "balance"})
+"""What Besu's own runner leaves out where its rules of gas differ."""
+
+
+def besu_difference(got: Any, want: Any, dropped: Collection[str] = ()) -> str | None:
+    """As Besu's runner compares: errors by their being there, not by their words; what is null as what is not there;
+    `dropped` members not at all."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: worded(key, item) for key, item in value.items() if item is not None and key not in dropped}
+        return [plain(item) for item in value] if isinstance(value, list) else value
+
+    def worded(key: str, item: Any) -> Any:
+        if key == "error" and isinstance(item, str):
+            return "some error"
+        if key == "returnValue" and isinstance(item, str):
+            return item.removeprefix("0x")
+        return plain(item)
+
+    def failed(value: Any) -> bool:
+        return isinstance(value, dict) and "error" in value and "jsonrpc" in value
+
+    if isinstance(got, list) and isinstance(want, list) and len(got) == len(want):
+        found = (besu_difference(mine, theirs, dropped) for mine, theirs in zip(got, want, strict=True))
+        return next((inner for inner in found if inner is not None), None)
+    if failed(got) and failed(want):
+        return None
+    return difference(plain(got), plain(want))

@@ -80,6 +80,16 @@ class Spec:
     def next_base_fee(self, parent_header: bytes) -> int:
         """Base fee of the block after, wei (EIP-1559), or 0 with `zero_base_fee`, or before London."""
 
+    def rewards(self, header: bytes, ommers: bytes = b"") -> list[tuple[bytes, int]]:
+        """(account, wei) of what a block before the merge earns: its ommers' makers in their order, then its own.
+        `ommers`: packed list of headers."""
+
+    def blob_rules(self, timestamp: int) -> tuple[int, int, int] | None:
+        """(target, maximum, update fraction of the price) of blobs per block at a time (EIP-7840); None before Cancun."""
+
+    def blob_base_fees(self, header: bytes) -> tuple[int, int]:
+        """Blob base fees in wei: of the block, and of the next one by the rules of its time; 0 before Cancun."""
+
 @final
 class Header:
     """A decoded header. Absent optional fields are None."""
@@ -485,6 +495,8 @@ class CallJob:
         estimate: bool = False,
         address_ranges: bytes = b"",  # first and last address, 40 each: leaving them fails with OUT_OF_RANGE
         signature_scheme: str = "",  # its price counts; empty: secp256k1
+        blob_hashes: bytes | None = None,  # versioned hashes of a blob transaction, 32 each; None: no blob transaction
+        max_fee_per_blob_gas: int | None = None,
     ) -> CallJob: ...
     def step(self, values: Values | None = None) -> Need | Progress | CallResult: ...
     def cancel(self) -> None:

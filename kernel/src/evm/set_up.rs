@@ -213,12 +213,24 @@ pub(super) fn outcome<D: Recorded>(
     }
 }
 
+/// What revm leaves to decoders, which calls do not pass: transactions of these types have a recipient.
+fn barred_creation(tx: &Tx) -> Option<InvalidTransaction> {
+    match tx.tx_type {
+        3 if tx.kind.is_create() => Some(InvalidTransaction::BlobCreateTransaction),
+        4 if tx.kind.is_create() => Some(InvalidTransaction::AuthorizationListInvalidFields),
+        _ => None,
+    }
+}
+
 /// Run one transaction; nothing is folded into the state yet.
 ///
 /// # Panics
 /// When revm fails on its own, which is a bug of the kernel.
 pub fn run_exact<D: Recorded>(evm: &mut Evm<'_, D>, tx: impl Into<Tx>) -> Outcome {
     let tx = tx.into();
+    if let Some(invalid) = barred_creation(&tx) {
+        return Outcome::Invalid(invalid);
+    }
     state_of(evm).begin();
     transaction::prepare(&mut evm.ctx, &tx);
     let result = evm.transact_one(tx);
@@ -234,6 +246,9 @@ where
     I: Inspector<EvmContext<'a>, EthInterpreter>,
 {
     let tx = tx.into();
+    if let Some(invalid) = barred_creation(&tx) {
+        return (evm, Outcome::Invalid(invalid));
+    }
     let mut inspected = evm.with_inspector(inspector);
     transaction::prepare(&mut inspected.ctx, &tx);
     inspected.ctx.journaled_state.database.begin();

@@ -1,6 +1,8 @@
 //! What revm's errors are called: geth's words, which client libraries match on.
 
-use alloy_primitives::{Address, U256};
+use alloy_eips::eip4844::VERSIONED_HASH_VERSION_KZG;
+use alloy_primitives::U256;
+use revm::context::TxEnv;
 use revm::context::result::{HaltReason, InvalidTransaction};
 
 use super::ranges;
@@ -98,8 +100,9 @@ fn plain(error: &InvalidTransaction) -> (TxCode, String) {
 
 /// geth's text of a call that could not begin.
 #[must_use]
-pub fn invalid_call_text(error: &InvalidTransaction, sender: Address, fee_cap: u128, base_fee: u64) -> String {
+pub fn invalid_call_text(error: &InvalidTransaction, tx: &TxEnv, base_fee: u64) -> String {
     use InvalidTransaction as I;
+    let (sender, fee_cap) = (tx.caller, tx.gas_price);
     match error {
         I::LackOfFundForMaxFee { fee, balance } => {
             format!("insufficient funds for gas * price + value: address {sender} have {balance} want {fee}")
@@ -110,6 +113,26 @@ pub fn invalid_call_text(error: &InvalidTransaction, sender: Address, fee_cap: u
         I::GasPriceLessThanBasefee => format!(
             "max fee per gas less than block base fee: address {sender}, maxFeePerGas: {fee_cap}, baseFee: {base_fee}"
         ),
+        I::PriorityFeeGreaterThanMaxFee => format!(
+            "max priority fee per gas higher than max fee per gas: address {sender}, maxPriorityFeePerGas: {}, \
+             maxFeePerGas: {fee_cap}",
+            tx.gas_priority_fee.unwrap_or_default()
+        ),
+        I::BlobGasPriceGreaterThanMax { block_blob_gas_price, tx_max_fee_per_blob_gas } => format!(
+            "max fee per blob gas less than block blob gas fee: address {sender} blobGasFeeCap: \
+             {tx_max_fee_per_blob_gas}, blobBaseFee: {block_blob_gas_price}"
+        ),
+        I::EmptyBlobs => "blob transaction missing blob hashes".into(),
+        I::BlobCreateTransaction => "blob transaction of type create".into(),
+        I::TooManyBlobs { .. } => "blob transaction has too many blobs".into(),
+        I::BlobVersionNotSupported => {
+            let index = tx.blob_hashes.iter().position(|hash| hash[0] != VERSIONED_HASH_VERSION_KZG);
+            format!("blob {} has invalid hash version", index.unwrap_or_default())
+        }
+        I::AuthorizationListInvalidFields => {
+            format!("EIP-7702 transaction cannot be used to create contract (sender {sender})")
+        }
+        I::EmptyAuthorizationList => format!("{} (sender {sender})", plain(error).1),
         other => plain(other).1,
     }
 }

@@ -1,7 +1,7 @@
 //! `eth_call` and `eth_estimateGas` behind the miss protocol.
 
 use alloy_eips::eip2930::AccessList;
-use alloy_primitives::{Address, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_rlp::Decodable;
 use revm::context::TxEnv;
 use revm::context::result::{ExecutionResult, HaltReason, InvalidTransaction};
@@ -18,6 +18,7 @@ use crate::error::{InputError, InputResult};
 use crate::evm::{self, CancelFlag, Outcome, Purpose, Tx};
 use crate::header::BlockEnv;
 use crate::spec::Spec;
+use crate::spec::blob::GAS_PER_BLOB;
 use crate::tx::AddressRanges;
 use crate::tx::schemes::SECP256K1;
 use crate::tx::sign::scheme_id;
@@ -42,6 +43,9 @@ pub struct CallRequest {
     pub gas_price: Option<u128>,
     pub max_fee_per_gas: Option<u128>,
     pub max_priority_fee_per_gas: Option<u128>,
+    /// Versioned hashes of a blob transaction (EIP-4844); `None` is none.
+    pub blob_hashes: Option<Vec<B256>>,
+    pub max_fee_per_blob_gas: Option<u128>,
     /// Wei.
     pub value: U256,
     pub data: Bytes,
@@ -182,6 +186,7 @@ impl CallJob {
         let fork = env.fork(&request.spec);
         let tx_type = match () {
             () if !authorization_list.is_empty() => 4,
+            () if request.blob_hashes.is_some() => 3,
             () if dynamic && !free => 2,
             () if !request.access_list.is_empty() => 1,
             () => 0,
@@ -208,11 +213,13 @@ impl CallJob {
             chain_id: Some(request.spec.chain_id()),
             access_list: request.access_list,
             gas_priority_fee: (dynamic && !free).then_some(tip),
-            blob_hashes: Vec::new(),
-            max_fee_per_blob_gas: 0,
+            max_fee_per_blob_gas: request.max_fee_per_blob_gas.unwrap_or_default(),
+            blob_hashes: request.blob_hashes.unwrap_or_default(),
             authorization_list,
         };
         let tx = Tx { ethereum, extra_gas, ranges };
+        // geth: without a price for blobs, theirs reads as 0.
+        let blob_base_fee = if tx.tx_type == 3 && tx.max_fee_per_blob_gas == 0 { Some(0) } else { block.blob_base_fee };
         Ok(Self {
             spec: request.spec,
             env,
@@ -221,7 +228,7 @@ impl CallJob {
             state,
             overrides,
             overridden: false,
-            blob_base_fee: block.blob_base_fee,
+            blob_base_fee,
             estimate: request.estimate,
             gas: request.gas,
             search: None,
@@ -324,7 +331,7 @@ impl CallJob {
     }
 
     fn invalid_text(&self, error: &InvalidTransaction) -> String {
-        evm::invalid_call_text(error, self.tx.caller, self.fee_cap, self.env.base_fee_per_gas)
+        evm::invalid_call_text(error, &self.tx, self.env.base_fee_per_gas)
     }
 
     /// Bounds of the search, once sender and recipient are known; or why there is none.
@@ -337,6 +344,11 @@ impl CallJob {
             let (_, balance) = self.state.account_now(self.tx.caller).unwrap_or_default();
             let Some(available) = balance.checked_sub(self.tx.value).filter(|left| !left.is_zero()) else {
                 return Err("insufficient funds for transfer".into());
+            };
+            let blob_gas = U256::from(self.tx.blob_hashes.len() as u64 * GAS_PER_BLOB);
+            let blob_fees = blob_gas.saturating_mul(U256::from(self.tx.max_fee_per_blob_gas));
+            let Some(available) = available.checked_sub(blob_fees).filter(|left| !left.is_zero()) else {
+                return Err("insufficient funds for gas * price + value".into());
             };
             high = high.min((available / U256::from(self.fee_cap)).saturating_to());
         }
@@ -415,7 +427,10 @@ impl CallJob {
 }
 
 /// What the chain's envelope would add to a call: its ranges, and the gas of both.
-fn envelope(spec: &Spec, ranges: &[u8], scheme: &str) -> InputResult<(AddressRanges, u64)> {
+///
+/// # Errors
+/// Names what is malformed, or not turned on by the chain spec.
+pub fn envelope(spec: &Spec, ranges: &[u8], scheme: &str) -> InputResult<(AddressRanges, u64)> {
     let ranges = AddressRanges::from_packed(ranges)?;
     let vm = spec.vm();
     if !ranges.is_empty() && !vm.address_ranges {

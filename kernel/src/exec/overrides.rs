@@ -162,13 +162,7 @@ fn parse_account(key: &str, value: &Value) -> InputResult<AccountOverride> {
                     account.slots.insert(json::word(&field(name), slot)?.into(), value.into());
                 }
             }
-            other => {
-                return Err(InputError::new(
-                    prefix,
-                    "nonce, balance, code, state, stateDiff or movePrecompileToAddress",
-                    other,
-                ));
-            }
+            _ => {} // as geth does
         }
     }
     Ok(account)
@@ -210,7 +204,10 @@ impl BlockOverrides {
                         .map_err(|_| InputError::new(&field, "below 2^128 wei", value))?;
                     overrides.blob_base_fee = Some(fee);
                 }
-                _ => return Err(InputError::new(field, "a known block field", "an unknown one")),
+                "beaconRoot" | "parentBeaconBlockRoot" | "withdrawals" => {
+                    return Err(InputError::new(field, "a member that this method supports", value));
+                }
+                _ => {} // as geth does
             }
         }
         Ok(overrides)

@@ -55,8 +55,11 @@ pub fn after(spec: &Spec, env: &BlockEnv, fork: Fork, attached: &Attached) -> In
     Ok(actions)
 }
 
-/// Rewards of a block before the merge (yellow paper 11.3).
-fn rewards(spec: &Spec, env: &BlockEnv, attached: &Attached) -> InputResult<Vec<(Address, U256)>> {
+/// Rewards of a block before the merge (yellow paper 11.3): those of its ommers in their order, then its own, wei.
+///
+/// # Errors
+/// As [`after`].
+pub fn rewards(spec: &Spec, env: &BlockEnv, attached: &Attached) -> InputResult<Vec<(Address, U256)>> {
     if spec.has_contract_rewards() {
         return Err(InputError::new("chain_spec", "rewards that need no contract", "a block reward contract"));
     }

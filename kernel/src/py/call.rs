@@ -78,7 +78,7 @@ impl PyCallJob {
         spec, env, *, sender, to, gas, gas_price = None, max_fee_per_gas = None, max_priority_fee_per_gas = None,
         value_wei = None, data = None, nonce = None, access_list = None, authorizations = None, state_overrides = None,
         block_overrides = None, cache = None, parent_hash = None, estimate = false, address_ranges = None,
-        signature_scheme = None
+        signature_scheme = None, blob_hashes = None, max_fee_per_blob_gas = None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -103,6 +103,8 @@ impl PyCallJob {
         estimate: bool,
         address_ranges: Option<&[u8]>,
         signature_scheme: Option<&str>,
+        blob_hashes: Option<&[u8]>,
+        max_fee_per_blob_gas: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let value = value_wei.map(|value| u256_of("value_wei", value)).transpose()?.unwrap_or_default();
         let price =
@@ -110,6 +112,7 @@ impl PyCallJob {
         let gas_price = price("gas_price", gas_price)?;
         let max_fee_per_gas = price("max_fee_per_gas", max_fee_per_gas)?;
         let max_priority_fee_per_gas = price("max_priority_fee_per_gas", max_priority_fee_per_gas)?;
+        let max_fee_per_blob_gas = price("max_fee_per_blob_gas", max_fee_per_blob_gas)?;
         let cancel = CancelFlag::default();
         let job = light_checked(py, || {
             let mut items = Vec::new();
@@ -131,6 +134,11 @@ impl PyCallJob {
                 gas_price,
                 max_fee_per_gas,
                 max_priority_fee_per_gas,
+                blob_hashes: blob_hashes
+                    .map(|hashes| pack::fixed::<32>("blob_hashes", hashes))
+                    .transpose()?
+                    .map(|hashes| hashes.iter().map(B256::from).collect()),
+                max_fee_per_blob_gas,
                 value,
                 data: Bytes::copy_from_slice(data.unwrap_or_default()),
                 nonce,

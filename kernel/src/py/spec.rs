@@ -1,13 +1,15 @@
 //! Chain rules at the border.
 
+use alloy_primitives::{Address, U256};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::base::{heavy, light, light_checked};
 use super::tx::int_of;
-use crate::header::Header;
+use crate::exec::protocol::rewards;
+use crate::header::{Attached, BlockEnv, Header};
 use crate::pack;
-use crate::spec::{Engine, Spec};
+use crate::spec::{Engine, Fork, Spec};
 
 /// Rules of one chain.
 #[pyclass(frozen, name = "Spec", module = "hansa_kernel")]
@@ -82,6 +84,33 @@ impl PySpec {
 
     fn next_base_fee(&self, py: Python<'_>, parent_header: &[u8]) -> PyResult<u64> {
         light_checked(py, || self.0.next_base_fee(&Header::decode("parent_header", parent_header)?))
+    }
+
+    #[pyo3(signature = (header, ommers = None))]
+    fn rewards<'py>(
+        &self,
+        py: Python<'py>,
+        header: &[u8],
+        ommers: Option<&[u8]>,
+    ) -> PyResult<Vec<(Bound<'py, PyBytes>, Bound<'py, PyAny>)>> {
+        let found = light_checked(py, || {
+            let env = BlockEnv::from_header(header)?;
+            if env.fork(&self.0) >= Fork::Paris {
+                return Ok(Vec::new());
+            }
+            rewards(&self.0, &env, &Attached::read(ommers.unwrap_or_default(), None)?)
+        })?;
+        let pair = |(address, wei): (Address, U256)| Ok((PyBytes::new(py, address.as_slice()), int_of(py, wei)?));
+        found.into_iter().map(pair).collect()
+    }
+
+    fn blob_rules(&self, timestamp: u64) -> Option<(u64, u64, u64)> {
+        self.0.blob_rules(timestamp).map(|rules| (rules.target, rules.max, rules.update_fraction))
+    }
+
+    fn blob_base_fees<'py>(&self, py: Python<'py>, header: &[u8]) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let (fee, next) = light_checked(py, || Ok(self.0.blob_base_fees(&Header::decode("header", header)?)))?;
+        Ok((int_of(py, fee)?, int_of(py, next)?))
     }
 }
 

@@ -37,6 +37,17 @@ impl BlobRules {
 }
 
 impl Spec {
+    /// Blob base fees in wei: of the block, and of the next one as far as its time is known; 0 before Cancun.
+    #[must_use]
+    pub fn blob_base_fees(&self, header: &Header) -> (U256, U256) {
+        let time = header.inner.timestamp;
+        let (Some(rules), Some(excess)) = (self.blob_rules(time), header.inner.excess_blob_gas) else {
+            return (U256::ZERO, U256::ZERO);
+        };
+        let next = self.next_excess_blob_gas(header, time).unwrap_or_default();
+        (rules.price(excess), rules.price(next))
+    }
+
     /// `excess_blob_gas` of the block after `parent` at `timestamp`; None before Cancun.
     #[must_use]
     pub fn next_excess_blob_gas(&self, parent: &Header, timestamp: u64) -> Option<u64> {

@@ -202,7 +202,9 @@ pub(super) fn pow(
         Engine::Ethash => {
             pow.rewards = rewards(began(Fork::Byzantium), began(Fork::Constantinople));
             if let Some(ethash) = json::member(config, "ethash").and_then(Value::as_object)
-                && let Some(fixed) = json::member(ethash, "fixedDifficulty")
+                // Besu reads keys in any case, and its own files have both.
+                && let Some(fixed) =
+                    json::member(ethash, "fixedDifficulty").or_else(|| json::member(ethash, "fixeddifficulty"))
             {
                 pow.fixed_difficulty = Some(json::u256("config.ethash.fixedDifficulty", fixed)?);
             }

@@ -8,8 +8,12 @@ use serde_json::{Map, Value};
 
 use crate::error::{InputError, InputResult};
 use crate::evm;
-use crate::spec::json;
-use crate::tx::{ACCESS_LIST_ENTRIES_MAX, AUTHORIZATIONS_MAX};
+use crate::exec::call_job::envelope;
+use crate::spec::{Spec, json};
+use crate::tx::{ACCESS_LIST_ENTRIES_MAX, AUTHORIZATIONS_MAX, AddressRanges};
+
+/// Most versioned hashes that are looked at: more than any fork lets into a block.
+pub const BLOB_HASHES_MAX: usize = 128;
 
 /// What a caller said of a transaction; `None` is not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +28,14 @@ pub struct CallArgs {
     pub data: Bytes,
     pub nonce: Option<u64>,
     pub access_list: Option<AccessList>,
+    /// Versioned hashes of a blob transaction (EIP-4844).
+    pub blob_hashes: Option<Vec<B256>>,
+    pub max_fee_per_blob_gas: Option<u128>,
     pub authorizations: Vec<SignedAuthorization>,
+    /// What the chain's envelope would add: addresses that the transaction promises to stay in (first and last, 40 bytes
+    /// each), and the scheme that its account signs with, empty for secp256k1.
+    pub address_ranges: Vec<u8>,
+    pub signature_scheme: String,
 }
 
 impl CallArgs {
@@ -54,7 +65,15 @@ impl CallArgs {
             data: input.or(data).unwrap_or_default(),
             nonce: member("nonce").map(|value| json::u64("nonce", value)).transpose()?,
             access_list: member("accessList").map(access_list).transpose()?,
+            blob_hashes: member("blobVersionedHashes").map(blob_hashes).transpose()?,
+            max_fee_per_blob_gas: price("maxFeePerBlobGas")?,
             authorizations: member("authorizationList").map(authorizations).transpose()?.unwrap_or_default(),
+            address_ranges: member("addressRanges").map(address_ranges).transpose()?.unwrap_or_default(),
+            signature_scheme: match member("signatureScheme") {
+                None => String::new(),
+                Some(Value::String(name)) => name.clone(),
+                Some(other) => return Err(InputError::new("signatureScheme", "a name", other)),
+            },
         };
         if args.gas_price.is_some() && args.is_dynamic() {
             let both = "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified";
@@ -81,6 +100,20 @@ impl CallArgs {
         self.fee_cap() == 0 && self.max_priority_fee_per_gas.unwrap_or_default() == 0
     }
 
+    /// Whether there are blobs and no price for them was named, so that their base fee reads as 0.
+    #[must_use]
+    pub fn is_free_of_blob_fees(&self) -> bool {
+        self.blob_hashes.is_some() && self.max_fee_per_blob_gas.unwrap_or_default() == 0
+    }
+
+    /// What the chain's envelope adds to the transaction: its ranges, and the gas of both.
+    ///
+    /// # Errors
+    /// Names what the chain spec does not turn on.
+    pub fn envelope(&self, spec: &Spec) -> InputResult<(AddressRanges, u64)> {
+        envelope(spec, &self.address_ranges, &self.signature_scheme)
+    }
+
     /// The transaction with gas limit `gas` and, where none was given, `nonce`.
     #[must_use]
     pub fn tx_env(&self, chain_id: u64, gas: u64, nonce: u64) -> TxEnv {
@@ -89,6 +122,7 @@ impl CallArgs {
         let access_list = self.access_list.clone().unwrap_or_default();
         let tx_type = match () {
             () if !authorization_list.is_empty() => 4,
+            () if self.blob_hashes.is_some() => 3,
             () if self.is_dynamic() && !free => 2,
             () if !access_list.is_empty() => 1,
             () => 0,
@@ -105,8 +139,8 @@ impl CallArgs {
             chain_id: Some(chain_id),
             access_list,
             gas_priority_fee: (self.is_dynamic() && !free).then(|| self.max_priority_fee_per_gas.unwrap_or_default()),
-            blob_hashes: Vec::new(),
-            max_fee_per_blob_gas: 0,
+            blob_hashes: self.blob_hashes.clone().unwrap_or_default(),
+            max_fee_per_blob_gas: self.max_fee_per_blob_gas.unwrap_or_default(),
             authorization_list,
         }
     }
@@ -120,6 +154,35 @@ fn address(root: &Map<String, Value>, name: &str) -> InputResult<Option<Address>
 
 fn wei(name: &str, value: &Value) -> InputResult<u128> {
     u128::try_from(json::u256(name, value)?).map_err(|_| InputError::new(name, "below 2^128 wei", value))
+}
+
+fn address_ranges(value: &Value) -> InputResult<Vec<u8>> {
+    let field = "addressRanges";
+    let items = value.as_array().ok_or_else(|| InputError::new(field, "an array", value))?;
+    let mut packed = Vec::with_capacity(items.len() * 40);
+    for item in items {
+        let item = json::object(field, item)?;
+        for name in ["first", "last"] {
+            let bound = address(item, name)?.ok_or_else(|| InputError::new(field, "first and last", "neither"))?;
+            packed.extend_from_slice(bound.as_slice());
+        }
+    }
+    Ok(packed)
+}
+
+fn blob_hashes(value: &Value) -> InputResult<Vec<B256>> {
+    let field = "blobVersionedHashes";
+    let items = value.as_array().ok_or_else(|| InputError::new(field, "an array", value))?;
+    if items.len() > BLOB_HASHES_MAX {
+        return Err(InputError::new(field, format!("at most {BLOB_HASHES_MAX} hashes"), items.len()));
+    }
+    items
+        .iter()
+        .map(|item| {
+            let text = item.as_str().ok_or_else(|| InputError::new(field, "32 bytes of hex", item))?;
+            json::word(field, text)
+        })
+        .collect()
 }
 
 fn access_list(value: &Value) -> InputResult<AccessList> {
@@ -186,6 +249,21 @@ mod tests {
         assert_eq!((tx.tx_type, tx.gas_price, tx.nonce, tx.gas_priority_fee), (2, 16, 7, Some(0)));
         let free = CallArgs::read(&json!({"value": "0x1"})).expect("good");
         assert!(free.is_free());
+    }
+
+    #[test]
+    fn blob_hashes_make_a_blob_transaction() {
+        let hash = format!("0x01{}", "00".repeat(31));
+        let args = CallArgs::read(&json!({"blobVersionedHashes": [hash], "maxFeePerBlobGas": "0x5"})).expect("good");
+        let tx = args.tx_env(1, 100, 0);
+        assert_eq!((tx.tx_type, tx.blob_hashes.len(), tx.max_fee_per_blob_gas), (3, 1, 5));
+        assert!(!args.is_free_of_blob_fees());
+        assert!(CallArgs::read(&json!({"blobVersionedHashes": [hash]})).expect("good").is_free_of_blob_fees());
+        let many = vec![hash; BLOB_HASHES_MAX + 1];
+        assert_eq!(
+            CallArgs::read(&json!({"blobVersionedHashes": many})).expect_err("bad").field,
+            "blobVersionedHashes"
+        );
     }
 
     #[test]

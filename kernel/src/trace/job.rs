@@ -326,7 +326,7 @@ impl TraceJob {
             Outcome::Fault(error) => Err(error.into()),
             Outcome::Cancelled => Err(TraceError::Cancelled),
             Outcome::Invalid(error) => {
-                let text = evm::invalid_call_text(&error, tx.caller, tx.gas_price, env.base_fee_per_gas);
+                let text = evm::invalid_call_text(&error, &tx, env.base_fee_per_gas);
                 Err(TraceError::Invalid(format!("transaction {index}: {text}")))
             }
         }
@@ -372,7 +372,9 @@ impl TraceJob {
         if call.args.is_free() {
             env.base_fee_per_gas = 0;
         }
-        let tx = call.args.tx_env(self.request.spec.chain_id(), gas, nonce);
+        let (ranges, extra_gas) = call.args.envelope(&self.request.spec)?;
+        let ethereum = call.args.tx_env(self.request.spec.chain_id(), gas, nonce);
+        let tx = Tx { ethereum, extra_gas, ranges };
         let tracer = call.tracer.unwrap_or_else(|| self.request.tracer.clone());
         if tracer == Tracer::AccessList {
             return self.list_access(&env, tx);
@@ -406,8 +408,12 @@ impl TraceJob {
             recorder.access = Some(AccessListInspector::new(list.clone()));
         }
         let mut evm = evm::build(&self.request.spec, env, &mut self.state, purpose, Some(&self.cancel));
-        if let (Purpose::Call, Some(fee)) = (purpose, self.blob_base_fee) {
-            evm::set_blob_base_fee(&mut evm, fee);
+        if purpose == Purpose::Call {
+            // geth: without a price for blobs, theirs reads as 0.
+            let free = (tx.tx_type == 3 && tx.max_fee_per_blob_gas == 0).then_some(0);
+            if let Some(fee) = free.or(self.blob_base_fee) {
+                evm::set_blob_base_fee(&mut evm, fee);
+            }
         }
         if purpose == Purpose::Call {
             recorder.redirect = self.overrides.redirect(|address| evm::is_precompile(&evm, address))?;
@@ -423,7 +429,7 @@ impl TraceJob {
             Outcome::Fault(error) => Err(error.into()),
             Outcome::Cancelled => Err(TraceError::Cancelled),
             Outcome::Invalid(error) => {
-                Err(TraceError::Invalid(evm::invalid_call_text(&error, tx.caller, tx.gas_price, env.base_fee_per_gas)))
+                Err(TraceError::Invalid(evm::invalid_call_text(&error, &tx, env.base_fee_per_gas)))
             }
         }
     }
@@ -465,7 +471,7 @@ impl TraceJob {
     }
 
     /// `eth_createAccessList`: run with the list found so far until a run finds nothing new (geth: `AccessList`).
-    fn list_access(&mut self, env: &BlockEnv, mut tx: TxEnv) -> Result<Option<u64>, TraceError> {
+    fn list_access(&mut self, env: &BlockEnv, mut tx: Tx) -> Result<Option<u64>, TraceError> {
         let (list, runs) = self.listed.take().unwrap_or_else(|| (tx.access_list.clone(), 0));
         tx.access_list = list.clone();
         if tx.tx_type == 0 && !list.is_empty() {

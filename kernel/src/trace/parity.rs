@@ -41,6 +41,8 @@ pub fn render(
     Object::write(out, |object| {
         match output {
             Output::Returned(bytes) => object.data("output", bytes),
+            // Besu: of a call it is the output, of a transaction a member of its own.
+            Output::Reverted(bytes) if place.transaction_hash.is_none() => object.data("output", bytes),
             Output::Reverted(bytes) => {
                 object.data("output", []);
                 object.data("revertReason", bytes);

@@ -132,7 +132,8 @@ fn read_withdrawals(rlp: &[u8]) -> InputResult<Vec<Withdrawal>> {
     }
 }
 
-fn write_withdrawal(out: &mut Vec<u8>, withdrawal: &Withdrawal) {
+/// One withdrawal.
+pub fn write_withdrawal(out: &mut Vec<u8>, withdrawal: &Withdrawal) {
     Object::write(out, |fields| {
         fields.quantity("index", withdrawal.index);
         fields.quantity("validatorIndex", withdrawal.validator_index);

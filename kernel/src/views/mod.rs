@@ -11,11 +11,11 @@ mod stored;
 mod tests;
 mod transaction;
 
-pub use block::{Attached, block_json, block_size, ommer_json, write_header};
+pub use block::{Attached, block_json, block_size, ommer_json, write_header, write_withdrawal};
 pub use json::{Object, array, data};
 pub use logs::{Filter, log_terms, logs_json};
 pub use receipts::{raw_receipts, receipts_json};
-pub use transaction::{transaction_json, write_pending};
+pub use transaction::{transaction_json, write_authorizations, write_pending};
 
 use alloy_consensus::Transaction;
 use alloy_primitives::{Address, keccak256};

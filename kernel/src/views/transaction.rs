@@ -2,10 +2,11 @@
 
 use alloy_consensus::{Transaction, Typed2718};
 use alloy_eips::eip2930::AccessList;
+use alloy_eips::eip7702::SignedAuthorization;
 use alloy_primitives::{B256, Signature, U256};
 
 use super::Block;
-use super::json::{Object, data};
+use super::json::{Object, array, data};
 use crate::error::InputResult;
 use crate::tx::{Decoded, Envelope, SignedAccountTx, schemes};
 
@@ -79,16 +80,7 @@ fn write_lists(fields: &mut Object<'_>, transaction: &Envelope) {
         fields.array("blobVersionedHashes", hashes, |out, hash| data(out, hash.as_slice()));
     }
     if let Some(list) = transaction.authorization_list() {
-        fields.array("authorizationList", list, |out, authorization| {
-            Object::write(out, |fields| {
-                fields.quantity("chainId", *authorization.chain_id());
-                fields.data("address", authorization.address());
-                fields.quantity("nonce", authorization.nonce());
-                fields.quantity("yParity", authorization.y_parity());
-                fields.quantity("r", authorization.r());
-                fields.quantity("s", authorization.s());
-            });
-        });
+        fields.value("authorizationList", |out| write_authorizations(out, list));
     }
 }
 
@@ -143,4 +135,18 @@ fn write_account(fields: &mut Object<'_>, account: &SignedAccountTx) {
     fields.quantity("r", word(0));
     fields.quantity("s", word(32));
     fields.quantity("yParity", parity);
+}
+
+/// Signed authorisations (EIP-7702).
+pub fn write_authorizations(out: &mut Vec<u8>, list: &[SignedAuthorization]) {
+    array(out, list, |out, authorization| {
+        Object::write(out, |fields| {
+            fields.quantity("chainId", *authorization.chain_id());
+            fields.data("address", authorization.address());
+            fields.quantity("nonce", authorization.nonce());
+            fields.quantity("yParity", authorization.y_parity());
+            fields.quantity("r", authorization.r());
+            fields.quantity("s", authorization.s());
+        });
+    });
 }

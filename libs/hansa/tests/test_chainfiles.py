@@ -4,6 +4,8 @@ import contextlib
 import gzip
 import io
 import random
+import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +23,9 @@ from hansa.chainfiles import (
     open_chain_files,
     rlp,
 )
-from hansa.chainfiles.era1 import Era1Writer
-from hansa.packing import pack
+from hansa.chainfiles import limits as file_limits
+from hansa.chainfiles.era1 import VERSION, Era1Writer, SnappyInvalid, pack_snappy, snappy_size, unpack_snappy
+from hansa.packing import pack, unpack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -47,8 +50,8 @@ def header(height: int, parent_hash: bytes, difficulty: int = 1_000) -> bytes:
 def chain_of_blocks(count: int, first: int = 0) -> list[FileBlock]:
     """Blocks with a legacy transaction, a typed one, and receipts of both."""
     parent, found, total = bytes(32), [], 0
-    legacy = rlp.list_of([number(7), rlp.string_of(b"legacy")])
-    typed = b"\x02" + rlp.list_of([number(8), rlp.string_of(b"typed" * 50)])
+    legacy = rlp.list_of([number(7), rlp.string_of(b"legacy" * 50)])
+    typed = b"\x02" + rlp.list_of([number(8), rlp.string_of(b"typed" * 60)])
     for height in range(first, first + count):
         head = header(height, parent)
         parent = hansa_kernel.keccak(head)
@@ -186,3 +189,102 @@ def test_items_of_a_list_are_those_that_were_put_in() -> None:
     for cut in range(len(nested)):
         with pytest.raises(rlp.RlpInvalid):
             rlp.items_of(nested[:cut])
+
+
+def bomb(size: int) -> bytes:
+    """Snappy frames of `size` zeros: one literal byte and copies of 64 bytes each, 21 to 1."""
+    return pack_snappy(bytes(size))
+
+
+@given(data=st.binary(max_size=300).map(lambda part: part * 7), cut=st.integers(0, 3_000))
+def test_snappy_tells_its_size_before_it_is_unpacked(data: bytes, cut: int) -> None:
+    packed = pack_snappy(data)
+    assert (snappy_size(packed), unpack_snappy(packed)) == (len(data), data)
+    for other in (packed[: cut % (len(packed) + 1)], packed[cut % (len(packed) + 1) :]):
+        with contextlib.suppress(SnappyInvalid):
+            assert len(unpack_snappy(other)) <= len(data)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "word"),
+    [
+        (b"\x00\x06\x00\x00crc?\x80\x80", "without its size"),
+        (b"\x00\x09\x00\x00crc?\xff\xff\xff\xff\x0f", "at most 65536"),
+        (b"\x01\x03\x00\x00crc", "without checksum"),
+        (b"\x02\x00\x00\x00", "type 0x02"),
+        (b"\x00\xff\xff\xffcrc?", "ends inside"),
+    ],
+)
+def test_frames_that_lie_about_themselves_are_refused(chunk: bytes, word: str) -> None:
+    with pytest.raises(SnappyInvalid, match=word):
+        unpack_snappy(pack_snappy(b"") + chunk)
+
+
+def with_receipts(packed: bytes) -> bytes:
+    """An era1 file of one block whose receipts are these bytes."""
+    blocks = chain_of_blocks(1)
+    file = io.BytesIO()
+    writer = Era1Writer(file, 0)
+    writer.add(blocks[0])
+    whole = file.getvalue()
+    kept = pack_snappy(rlp.list_of(map(rlp.enveloped, unpack(blocks[0].receipts or b""))))
+    assert whole.count(kept) == 1
+    entry = whole.index(kept) - 8
+    head = struct.pack("<HIH", 5, len(packed), 0)
+    changed = whole[:entry] + head + packed + whole[entry + 8 + len(kept) :]
+    writer._at += len(changed) - len(whole)
+    file.seek(0)
+    file.write(changed)
+    writer.finish()
+    return file.getvalue()
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    """Most bytes that were held at once."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def read_through(path: Path) -> None:
+    for _ in open_chain_file(path).blocks():
+        pass
+
+
+ONE_BYTE_ITEMS = rlp.list_of([b"\x01" * 2_000_000])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        with_receipts(bomb(30_000_000)),
+        with_receipts(pack_snappy(rlp.list_of([rlp.string_of(bytes(2_000_000))]))),
+        with_receipts(pack_snappy(ONE_BYTE_ITEMS)),
+        gzip.compress(rlp.list_of([rlp.string_of(bytes(60_000_000))])),
+        gzip.compress(rlp.list_of([rlp.string_of(bytes(1_000_000))])),
+        rlp.list_of([b"\x01" * 2_000_000]),
+        era1_bytes(chain_of_blocks(1))[:8] + struct.pack("<HIH", VERSION, 0, 0) * 400_000,
+    ],
+    ids=["snappy", "long receipt", "short receipts", "gzip", "small gzip", "short parts", "empty entries"],
+)
+def test_a_file_takes_memory_of_sixteen_times_its_size(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "bomb"
+    path.write_bytes(raw)
+
+    def work() -> None:
+        with contextlib.suppress(ChainFileError):
+            read_through(path)
+
+    work()  # what is loaded once does not count
+    assert peak_of(work) <= 16 * max(len(raw), file_limits.UNPACKED_FREE_BYTES)
+
+
+def test_an_entry_that_unpacks_to_more_than_its_file_allows_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.era1"
+    path.write_bytes(with_receipts(bomb(30_000_000)))
+    file = open_chain_file(path)
+    with pytest.raises(FileMalformed, match="receipts that unpacks to at most"):
+        list(file.blocks())

@@ -163,7 +163,7 @@ def test_malformed_filter_is_refused(value: Any) -> None:
         {"accessList": [{"address": WHO, "storageKeys": ["0x1"]}]},
         {"accessList": [{"address": WHO, "storageKeys": [HASH] * 4_096}]},
         {"accessList": 5},
-        {"blobVersionedHashes": [HASH]},
+        {"blobVersionedHashes": [HASH] * 129},
         {"authorizationList": [{}] * 65},
     ],
 )

@@ -13,7 +13,7 @@ from hansa.packing import pack
 from hansa_statedb.chain import Chain, Parts
 from hansa_statedb.core.overlays import StoredBlock
 from hansa_statedb.errors import NotChildOfHead, NotStaged, ParentUnknown, Pruned, RequestInvalid, StoreOtherChain
-from hansa_statedb.queries import prove
+from hansa_statedb.queries import list_range, prove
 from hansa_statedb.store import Batch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -79,6 +79,28 @@ def check_state(chain: Chain, block: StoredBlock, state: State) -> None:
     keys = [address + slot for address in ADDRESSES for slot in SLOTS]
     wanted = [state.get(key[:20], (0, 0, {}))[2].get(key[20:], 0).to_bytes(32, "big") for key in keys]
     assert chain.reader.slots(view, keys) == wanted
+
+
+def check_ranges(chain: Chain, block: StoredBlock, state: State) -> None:
+    """All accounts and slots, in pieces, in the order of hashes."""
+    listed = sorted((hansa_kernel.keccak(address), address, record_of(state, address)) for address in state)
+    assert [entry for entry in in_pieces(chain, block, b"") if entry[1] in ADDRESSES] == listed
+    for address in ADDRESSES[:3]:
+        slots = state.get(address, (0, 0, {}))[2]
+        wanted = sorted((hansa_kernel.keccak(slot), slot, value.to_bytes(32, "big")) for slot, value in slots.items())
+        assert in_pieces(chain, block, address) == wanted
+
+
+def in_pieces(chain: Chain, block: StoredBlock, address: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    found: list[tuple[bytes, bytes, bytes]] = []
+    start = b""
+    while True:
+        part = list_range(chain, block.number, address, start, 2)
+        assert part.block_hash == block.hash
+        found += part.entries
+        if not part.next:
+            return found
+        start = part.next
 
 
 def check_proof(chain: Chain, block: StoredBlock, state: State) -> None:
@@ -147,6 +169,7 @@ def test_state_at_every_height_equals_a_dict(
             check_state(chain, block, state)
             if block.number >= chain.earliest_proof():
                 check_proof(chain, block, state)
+                check_ranges(chain, block, state)
             else:
                 with pytest.raises(Pruned):
                     prove(chain, block.number, ADDRESSES[0], b"")

@@ -1,18 +1,20 @@
 //! A block while its calls run.
 
-use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
+use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
 use alloy_consensus::transaction::RlpEcdsaEncodableTx;
-use alloy_consensus::{TxEip1559, TxEip2930, TxEip7702, TxLegacy};
+use alloy_consensus::{TxEip1559, TxEip4844, TxEip7702, TxLegacy};
 use alloy_primitives::{Address, B64, B256, Bytes, Log, LogData, Signature, TxKind, U256, address, b256, keccak256};
 use alloy_rlp::Encodable;
 use revm::context::TxEnv;
 use revm::context::result::ExecutionResult;
 
 use super::{SimulateError, SimulatedBlock, code};
-use crate::evm::system::{self, SystemCall};
+use crate::evm::system;
 use crate::exec::overrides::BlockOverrides;
+use crate::exec::protocol::{self, Action};
 use crate::exec::receipts::{self, FailureReason, Receipt};
-use crate::header::{BlockEnv, Header};
+use crate::header::{Attached, BlockEnv, Header};
+use crate::spec::blob::GAS_PER_BLOB;
 use crate::spec::{Fork, Spec};
 use crate::trace::args::CallArgs;
 use crate::trace::calls::{Calls, Frame, Kind};
@@ -23,10 +25,6 @@ use crate::trie::ordered_root;
 const TRANSFER_LOGGER: Address = address!("eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
 /// `Transfer(address,address,uint256)`.
 const TRANSFER_TOPIC: B256 = b256!("ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
-/// Gas of one blob.
-const GAS_PER_BLOB: u64 = 131_072;
-/// EIP-7918: blobs cost at least what this much gas does.
-const BLOB_BASE_COST: u128 = 8_192;
 
 /// An error of a call, as JSON-RPC has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +40,7 @@ pub struct Simulated {
     pub args: CallArgs,
     pub sender: Address,
     pub kind: TxKind,
+    /// Type that the transaction is shown and hashed with.
     pub tx_type: u8,
     pub nonce: u64,
     pub gas: u64,
@@ -66,11 +65,15 @@ pub struct Building {
     pub calls: Vec<CallArgs>,
     pub done: Vec<Simulated>,
     pub gas_used: u64,
+    /// Gas of its blobs.
+    pub blob_gas_used: u64,
+    /// Withdrawals, of Shanghai and later.
+    pub attached: Attached,
     deposit_contract: Option<Address>,
-    before: Vec<SystemCall>,
-    after: Vec<SystemCall>,
-    /// System calls made, those before and after alike.
-    systems: usize,
+    before: Vec<Action>,
+    after: Vec<Action>,
+    /// What the protocol has done, before and after the calls alike.
+    actions: usize,
     receipts: Vec<Receipt>,
     requests: Vec<Bytes>,
     log_count: usize,
@@ -103,18 +106,22 @@ impl Building {
         let overrides = BlockOverrides::apply(&block.overrides, &mut env)?;
         let fork = env.fork(spec);
         if fork >= Fork::Cancun {
-            env.excess_blob_gas = next_excess_blob_gas(spec, &parent.inner, &env, fork);
+            env.excess_blob_gas = spec.next_excess_blob_gas(parent, env.timestamp).unwrap_or_default();
         }
+        let withdrawals = (fork >= Fork::Shanghai).then(|| block.withdrawals.clone());
+        let attached = Attached { withdrawals, ..Attached::default() };
         Ok(Self {
             blob_base_fee: overrides.blob_base_fee,
             chain_id: spec.chain_id(),
             calls: block.calls.clone(),
             done: Vec::new(),
             gas_used: 0,
+            blob_gas_used: 0,
             deposit_contract: spec.deposit_contract(),
-            before: system::before(&env, fork),
-            after: system::after(fork),
-            systems: 0,
+            before: system::before(&env, fork).into_iter().map(Action::Call).collect(),
+            after: protocol::after(spec, &env, fork, &attached)?,
+            attached,
+            actions: 0,
             receipts: Vec::new(),
             requests: Vec::new(),
             log_count: 0,
@@ -123,16 +130,17 @@ impl Building {
         })
     }
 
-    pub(super) fn system_call(&self) -> Option<&SystemCall> {
-        match self.before.get(self.systems) {
-            Some(call) => Some(call),
+    /// What the protocol does now, if it is its turn.
+    pub(super) fn action(&self) -> Option<&Action> {
+        match self.before.get(self.actions) {
+            Some(action) => Some(action),
             None if self.done.len() < self.calls.len() => None,
-            None => self.after.get(self.systems - self.before.len()),
+            None => self.after.get(self.actions - self.before.len()),
         }
     }
 
-    pub(super) fn after_system(&mut self, request: Option<Bytes>) {
-        self.systems += 1;
+    pub(super) fn after_action(&mut self, request: Option<Bytes>) {
+        self.actions += 1;
         self.requests.extend(request);
     }
 
@@ -141,18 +149,37 @@ impl Building {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.done.len() == self.calls.len() && self.systems == self.before.len() + self.after.len()
+        self.done.len() == self.calls.len() && self.actions == self.before.len() + self.after.len()
     }
 
-    /// The transaction of a call: of EIP-1559's type unless something else was named (geth: `ToTransaction`).
-    pub(super) fn tx_env(&self, args: &CallArgs, spec: &Spec, gas: u64, nonce: u64) -> TxEnv {
+    /// The transaction of a call.
+    pub(super) fn tx_env(&self, args: &CallArgs, spec: &Spec, gas: u64, nonce: u64, validation: bool) -> TxEnv {
         let mut tx = args.tx_env(spec.chain_id(), gas, nonce);
         tx.nonce = nonce;
         if tx.tx_type <= 1 && args.gas_price.is_none() && self.fork >= Fork::London {
             tx.tx_type = 2;
             tx.gas_priority_fee = Some(args.max_priority_fee_per_gas.unwrap_or_default());
         }
+        if !validation && args.is_free_of_blob_fees() {
+            // geth: whoever names no price for blobs pays what they cost.
+            let price = self.blob_base_fee.unwrap_or_else(|| {
+                let excess = self.env.excess_blob_gas;
+                spec.blob_rules(self.env.timestamp).map_or(0, |rules| rules.price(excess).saturating_to())
+            });
+            tx.max_fee_per_blob_gas = price;
+        }
         tx
+    }
+
+    /// The type of the transaction that a call is shown as: of EIP-1559's unless something else was named, and legacy
+    /// with a price of that kind, whatever else it has (geth: `ToTransaction`).
+    fn listed_type(&self, args: &CallArgs) -> u8 {
+        match () {
+            () if args.gas_price.is_some() || self.fork < Fork::London => 0,
+            () if !args.authorizations.is_empty() => 4,
+            () if args.blob_hashes.is_some() => 3,
+            () => 2,
+        }
     }
 
     pub(super) fn push(
@@ -161,21 +188,23 @@ impl Building {
         tx: &TxEnv,
         result: &ExecutionResult,
         calls: &Calls,
-        trace_transfers: bool,
+        options: Shown,
     ) {
-        let raw = encode(args, tx, self.chain_id);
+        let tx_type = self.listed_type(args);
+        let raw = encode(args, tx, tx_type, self.chain_id);
         let gas_used = result.tx_gas_used();
         let gas = result.gas();
         let success = result.is_success();
         let root_error = calls.frames.first().and_then(|frame| frame.error.clone());
-        let error = (!success).then(|| failure(result, root_error));
+        let error = (!success).then(|| failure(result, root_error, options.gas_capped));
         let mut logs = Vec::new();
         if let Some(root) = calls.frames.first() {
-            collect(calls, root, trace_transfers, success, &mut self.log_count, &mut logs);
+            collect(calls, root, options.transfers, success, &mut self.log_count, &mut logs);
         }
         self.gas_used += gas_used;
+        self.blob_gas_used += tx.blob_hashes.len() as u64 * GAS_PER_BLOB;
         self.receipts.push(Receipt {
-            tx_type: tx.tx_type,
+            tx_type,
             success,
             state_root: None,
             cumulative_gas_used: self.gas_used,
@@ -186,7 +215,7 @@ impl Building {
             args: args.clone(),
             sender: tx.caller,
             kind: tx.kind,
-            tx_type: tx.tx_type,
+            tx_type,
             nonce: tx.nonce,
             gas: tx.gas_limit,
             hash: keccak256(&raw),
@@ -223,8 +252,8 @@ impl Building {
             mix_hash: self.env.prev_randao,
             nonce: B64::ZERO,
             base_fee_per_gas: (fork >= Fork::London).then_some(self.env.base_fee_per_gas),
-            withdrawals_root: (fork >= Fork::Shanghai).then_some(EMPTY_WITHDRAWALS),
-            blob_gas_used: (fork >= Fork::Cancun).then_some(0),
+            withdrawals_root: (fork >= Fork::Shanghai).then(|| self.attached.withdrawals_root()),
+            blob_gas_used: (fork >= Fork::Cancun).then_some(self.blob_gas_used),
             excess_blob_gas: (fork >= Fork::Cancun).then_some(self.env.excess_blob_gas),
             parent_beacon_block_root: (fork >= Fork::Cancun).then_some(self.env.parent_beacon_block_root),
             requests_hash: (fork >= Fork::Prague).then(|| receipts::requests_hash(&requests)),
@@ -233,17 +262,28 @@ impl Building {
     }
 }
 
-fn failure(result: &ExecutionResult, root: Option<String>) -> CallFailure {
-    match result {
-        ExecutionResult::Revert { output, .. } => {
-            let message = match text::revert_reason(output) {
-                Some(reason) => format!("execution reverted: {reason}"),
-                None => text::REVERTED.to_owned(),
-            };
-            CallFailure { code: code::REVERTED, message, data: Some(output.clone()) }
-        }
-        _ => CallFailure { code: code::VM, message: root.unwrap_or_else(|| "execution failed".to_owned()), data: None },
+/// How a call is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    /// Transfers of value among the logs.
+    pub transfers: bool,
+    /// Its gas limit is not what was asked for, but what was left of the node's bound.
+    pub gas_capped: bool,
+}
+
+fn failure(result: &ExecutionResult, root: Option<String>, gas_capped: bool) -> CallFailure {
+    if let ExecutionResult::Revert { output, .. } = result {
+        let message = match text::revert_reason(output) {
+            Some(reason) => format!("execution reverted: {reason}"),
+            None => text::REVERTED.to_owned(),
+        };
+        return CallFailure { code: code::REVERTED, message, data: Some(output.clone()) };
     }
+    let mut message = root.unwrap_or_else(|| "execution failed".to_owned());
+    if gas_capped {
+        message.push_str(" (gas limit was capped by the RPC server's global gas cap)");
+    }
+    CallFailure { code: code::VM, message, data: None }
 }
 
 /// The logs of a frame and its calls in the order they were made, with transfers of value among them if wanted. Those of
@@ -277,14 +317,30 @@ fn transfer(frame: &Frame) -> Log {
 }
 
 /// EIP-2718 bytes with an empty signature: what the hash of an unsigned transaction is made of.
-fn encode(args: &CallArgs, tx: &TxEnv, chain_id: u64) -> Bytes {
+fn encode(args: &CallArgs, tx: &TxEnv, tx_type: u8, chain_id: u64) -> Bytes {
     let unsigned = Signature::new(U256::ZERO, U256::ZERO, false);
     let mut out = Vec::new();
     let access_list = tx.access_list.clone();
     let (nonce, gas_limit, value) = (tx.nonce, tx.gas_limit, tx.value);
     let input = tx.data.clone();
     let max_priority_fee_per_gas = args.max_priority_fee_per_gas.unwrap_or_default();
-    match (tx.tx_type, tx.kind) {
+    match (tx_type, tx.kind) {
+        (3, TxKind::Call(to)) => {
+            let tx = TxEip4844 {
+                chain_id,
+                nonce,
+                gas_limit,
+                max_fee_per_gas: tx.gas_price,
+                max_priority_fee_per_gas,
+                to,
+                value,
+                access_list,
+                blob_versioned_hashes: tx.blob_hashes.clone(),
+                max_fee_per_blob_gas: args.max_fee_per_blob_gas.unwrap_or_default(),
+                input,
+            };
+            tx.eip2718_encode(&unsigned, &mut out);
+        }
         (4, TxKind::Call(to)) => {
             let tx = TxEip7702 {
                 chain_id,
@@ -315,10 +371,6 @@ fn encode(args: &CallArgs, tx: &TxEnv, chain_id: u64) -> Bytes {
             };
             tx.eip2718_encode(&unsigned, &mut out);
         }
-        (1, to) => {
-            let tx = TxEip2930 { chain_id, nonce, gas_price: tx.gas_price, gas_limit, to, value, access_list, input };
-            tx.eip2718_encode(&unsigned, &mut out);
-        }
         (_, to) => {
             // v is 0 here, which no signature of this type has.
             let tx = TxLegacy { chain_id: None, nonce, gas_price: tx.gas_price, gas_limit, to, value, input };
@@ -340,21 +392,4 @@ fn encode(args: &CallArgs, tx: &TxEnv, chain_id: u64) -> Bytes {
         }
     }
     out.into()
-}
-
-/// Excess blob gas of the block after `parent` (EIP-4844; EIP-7918 from Osaka on).
-fn next_excess_blob_gas(spec: &Spec, parent: &alloy_consensus::Header, env: &BlockEnv, fork: Fork) -> u64 {
-    let Some(rules) = spec.blob_rules(env.timestamp) else { return 0 };
-    let (excess, used) = (parent.excess_blob_gas.unwrap_or_default(), parent.blob_gas_used.unwrap_or_default());
-    let target = rules.target * GAS_PER_BLOB;
-    let total = excess.saturating_add(used);
-    if total < target {
-        return 0;
-    }
-    let price = alloy_eips::eip4844::fake_exponential(1, u128::from(excess), u128::from(rules.update_fraction));
-    let floor = BLOB_BASE_COST * u128::from(parent.base_fee_per_gas.unwrap_or_default());
-    if fork >= Fork::Osaka && floor > u128::from(GAS_PER_BLOB) * price && rules.max > 0 {
-        return excess + used * (rules.max - rules.target) / rules.max;
-    }
-    total - target
 }

@@ -16,18 +16,20 @@ use thiserror::Error;
 
 pub use options::{Options, SimulatedBlock};
 
-use self::block::Building;
+use self::block::{Building, Shown};
 use super::config::{CallOptions, Tracer};
 use super::job::OUTPUT_BYTES_MAX;
 use super::recorder::Recorder;
 use crate::error::{InputError, InputResult};
 use crate::evm::system::SystemCall;
-use crate::evm::{self, CancelFlag, Outcome, Purpose};
+use crate::evm::{self, CancelFlag, Outcome, Purpose, Tx};
 use crate::exec::block_job::STEP_WORK;
 use crate::exec::cache::CacheView;
 use crate::exec::call_job::CALL_ROUNDS_MAX;
 use crate::exec::exchange::Exchange;
 use crate::exec::need::{Keys, RawValues};
+use crate::exec::overrides::StateOverrides;
+use crate::exec::protocol::Action;
 use crate::exec::state::JobState;
 use crate::exec::write_set::WriteSet;
 use crate::header::Header;
@@ -197,6 +199,8 @@ impl SimulateJob {
                 }
                 let building = Building::begin(&self.spec, &self.parent, block, self.options.validation)?;
                 self.next += 1;
+                let evm = evm::build(&self.spec, &building.env, &mut self.state, Purpose::Call, None);
+                redirect(&block.state, &evm)?;
                 block.state.write(&mut self.state);
                 self.building = Some(building);
             }
@@ -232,8 +236,17 @@ impl SimulateJob {
 
     /// Run the next call of the protocol or of the user; gas used, or `None` for a miss.
     fn item(&mut self, building: &mut Building) -> Result<Option<u64>, SimulateError> {
-        if let Some(call) = building.system_call().cloned() {
-            return self.system(building, &call);
+        match building.action().cloned() {
+            Some(Action::Call(call)) => return self.system(building, &call),
+            Some(action) => {
+                if !action.prefetch(&mut self.state) {
+                    return Ok(None);
+                }
+                action.apply(&mut self.state);
+                building.after_action(None);
+                return Ok(Some(0));
+            }
+            None => {}
         }
         if let Some(index) = building.next_call() {
             return self.call(building, index);
@@ -246,7 +259,7 @@ impl SimulateJob {
             return Ok(None);
         }
         if !self.state.has_code(call.address) {
-            building.after_system(None);
+            building.after_action(None);
             return Ok(Some(0));
         }
         let mut evm = evm::build(&self.spec, &building.env, &mut self.state, Purpose::Block, Some(&self.cancel));
@@ -259,7 +272,7 @@ impl SimulateJob {
                     bytes.extend_from_slice(result.output().map_or(&[], AsRef::as_ref));
                     Bytes::from(bytes)
                 });
-                building.after_system(request);
+                building.after_action(request);
                 Ok(Some(gas))
             }
             Outcome::Missed => Ok(None),
@@ -278,13 +291,15 @@ impl SimulateJob {
         let state = self.state.account_now(sender).map_or(0, |(nonce, _)| nonce);
         let nonce = args.nonce.unwrap_or(state);
         let room = building.env.gas_limit - building.gas_used;
-        let gas = args.gas.unwrap_or(room);
-        if gas > room {
-            let (used, limit) = (building.gas_used, building.env.gas_limit);
-            return Err(refused(code::BLOCK_GAS_LIMIT, format!("block gas limit reached: {used} >= {limit}")));
+        let wanted = args.gas.unwrap_or(room);
+        if wanted > room {
+            let text = format!("block gas limit reached: remaining: {room}, required: {wanted}");
+            return Err(refused(code::BLOCK_GAS_LIMIT, text));
         }
-        let gas = gas.min(self.gas_pool);
-        let tx = building.tx_env(&args, &self.spec, gas, nonce);
+        let gas = wanted.min(self.gas_pool);
+        let ethereum = building.tx_env(&args, &self.spec, gas, nonce, self.options.validation);
+        let (ranges, extra_gas) = args.envelope(&self.spec)?;
+        let tx = Tx { ethereum, extra_gas, ranges };
         let mut recorder = Recorder::new(&Tracer::Calls(CallOptions::default()), OUTPUT_BYTES_MAX);
         let validation = self.options.validation;
         let mut evm = evm::build(&self.spec, &building.env, &mut self.state, Purpose::Call, Some(&self.cancel));
@@ -293,10 +308,7 @@ impl SimulateJob {
             evm::set_blob_base_fee(&mut evm, fee);
         }
         let block = &self.options.blocks[self.next - 1];
-        recorder.redirect = match block.state.redirect(|address| evm::is_precompile(&evm, address)) {
-            Ok(redirect) => redirect,
-            Err(error) => return Err(refused(code::SERVER, error.got)),
-        };
+        recorder.redirect = redirect(&block.state, &evm)?;
         if validation {
             // geth looks at the nonce before the fees, revm after them.
             let error = match nonce.cmp(&state) {
@@ -320,7 +332,8 @@ impl SimulateJob {
                 self.state.commit(changes);
                 self.gas_pool = self.gas_pool.saturating_sub(gas_used);
                 let calls = recorder.calls.unwrap_or_default();
-                building.push(&args, &tx, &result, &calls, self.options.trace_transfers);
+                let shown = Shown { transfers: self.options.trace_transfers, gas_capped: gas < wanted };
+                building.push(&args, &tx, &result, &calls, shown);
                 Ok(Some(gas_used))
             }
             Outcome::Fault(error) => Err(error.into()),
@@ -331,6 +344,11 @@ impl SimulateJob {
             }
         }
     }
+}
+
+/// Where the precompiles are that a block's overrides name; geth's error where they cannot be moved.
+fn redirect(overrides: &StateOverrides, evm: &evm::Evm<'_>) -> Result<evm::Redirect, SimulateError> {
+    overrides.redirect(|address| evm::is_precompile(evm, address)).map_err(|error| refused(code::SERVER, error.got))
 }
 
 /// geth's `txValidationError`.
@@ -350,13 +368,13 @@ fn invalid(error: &InvalidTransaction, tx: &TxEnv, nonce: u64, base_fee: u64) ->
         other => {
             let number = match other {
                 I::GasPriceLessThanBasefee => code::BASE_FEE_TOO_LOW,
-                I::CallGasCostMoreThanGasLimit { .. } | I::GasFloorMoreThanGasLimit { .. } => code::INTRINSIC_GAS,
+                I::CallGasCostMoreThanGasLimit { .. } => code::INTRINSIC_GAS,
                 I::LackOfFundForMaxFee { .. } | I::OverflowPaymentInTransaction => code::INSUFFICIENT_FUNDS,
                 I::PriorityFeeGreaterThanMaxFee => code::INVALID_PARAMS,
                 I::CreateInitCodeSizeLimit => code::INITCODE_SIZE,
                 _ => code::INTERNAL,
             };
-            (number, evm::invalid_call_text(other, sender, tx.gas_price, base_fee))
+            (number, evm::invalid_call_text(other, tx, base_fee))
         }
     };
     refused(number, format!("err: {text} (supplied gas {})", tx.gas_limit))

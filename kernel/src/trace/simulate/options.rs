@@ -1,5 +1,6 @@
 //! The parameters of `eth_simulateV1`.
 
+use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::B256;
 use serde_json::{Map, Value};
 
@@ -13,8 +14,11 @@ use crate::trace::args::CallArgs;
 
 /// Most blocks above the base block, those that fill gaps included (geth).
 pub const BLOCKS_MAX: u64 = 256;
-/// Most calls of one simulation.
+/// Most calls of one simulation, and of one of its blocks (geth).
 pub const CALLS_MAX: usize = 10_000;
+pub const BLOCK_CALLS_MAX: usize = 5_000;
+/// Most withdrawals of a block that is simulated: many times what a beacon chain makes.
+pub const WITHDRAWALS_MAX: usize = 1_000;
 /// Seconds between blocks that name no time (geth).
 const BLOCK_SECONDS: u64 = 12;
 
@@ -28,6 +32,7 @@ pub struct SimulatedBlock {
     /// The other overrides, as JSON for [`crate::exec::overrides::BlockOverrides`].
     pub overrides: Vec<u8>,
     pub beacon_root: B256,
+    pub withdrawals: Vec<Withdrawal>,
     pub state: StateOverrides,
     pub calls: Vec<CallArgs>,
 }
@@ -62,24 +67,37 @@ impl Options {
             }
             Some(other) => return Err(InputError::new("blockStateCalls", "an array", other)),
         };
-        if list.len() as u64 > BLOCKS_MAX {
-            return Err(InputError::new("blockStateCalls", format!("at most {BLOCKS_MAX} blocks"), "too many blocks"));
-        }
-        let blocks = list.iter().map(SimulatedBlock::read).collect::<InputResult<Vec<_>>>()?;
-        let calls: usize = blocks.iter().map(|block| block.calls.len()).sum();
-        if calls > CALLS_MAX {
-            return Err(InputError::new("calls", format!("at most {CALLS_MAX}"), calls));
-        }
         Ok(Self {
-            blocks,
+            blocks: list.iter().map(SimulatedBlock::read).collect::<InputResult<Vec<_>>>()?,
             trace_transfers: flag("traceTransfers")?,
             validation: flag("validation")?,
             full: flag("returnFullTransactions")?,
         })
     }
 
+    /// The bounds of geth's node, in its words.
+    fn check_limits(&self) -> Result<(), SimulateError> {
+        if self.blocks.len() as u64 > BLOCKS_MAX {
+            return Err(refused(code::CLIENT_LIMIT, "too many blocks"));
+        }
+        let mut total = 0;
+        for block in &self.blocks {
+            let calls = block.calls.len();
+            if calls > BLOCK_CALLS_MAX {
+                let text = format!("too many calls in block: {calls} > {BLOCK_CALLS_MAX}");
+                return Err(refused(code::CLIENT_LIMIT, text));
+            }
+            total += calls;
+            if total > CALLS_MAX {
+                return Err(refused(code::CLIENT_LIMIT, format!("too many calls: {total} > {CALLS_MAX}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Number the blocks, give them times, and fill gaps with empty ones (geth: `sanitizeChain`).
     pub(super) fn complete(&mut self, base: &Header) -> Result<(), SimulateError> {
+        self.check_limits()?;
         let (mut number, mut time) = (base.inner.number, base.inner.timestamp);
         let mut blocks = Vec::new();
         for mut block in std::mem::take(&mut self.blocks) {
@@ -110,6 +128,31 @@ impl Options {
     }
 }
 
+fn withdrawals(value: &Value) -> InputResult<Vec<Withdrawal>> {
+    let field = "withdrawals";
+    let items = value.as_array().ok_or_else(|| InputError::new(field, "an array", value))?;
+    if items.len() > WITHDRAWALS_MAX {
+        return Err(InputError::new(field, format!("at most {WITHDRAWALS_MAX}"), items.len()));
+    }
+    items
+        .iter()
+        .map(|item| {
+            let item = json::object(field, item)?;
+            let number = |name: &str| {
+                json::member(item, name).map_or(Ok(0), |value| json::u64(&format!("{field}.{name}"), value))
+            };
+            let text = json::member(item, "address").and_then(Value::as_str);
+            let text = text.ok_or_else(|| InputError::new(field, "an address in every item", "none"))?;
+            Ok(Withdrawal {
+                index: number("index")?,
+                validator_index: number("validatorIndex")?,
+                address: json::address(field, text)?,
+                amount: number("amount")?,
+            })
+        })
+        .collect()
+}
+
 impl SimulatedBlock {
     fn read(value: &Value) -> InputResult<Self> {
         let root = json::object("blockStateCalls", value)?;
@@ -127,11 +170,7 @@ impl SimulatedBlock {
                     block.beacon_root = json::word(name, text)?;
                 }
             }
-            if let Some(withdrawals) = take("withdrawals")
-                && withdrawals.as_array().is_none_or(|list| !list.is_empty())
-            {
-                return Err(InputError::new("withdrawals", "none: this chain has none", withdrawals));
-            }
+            block.withdrawals = take("withdrawals").map(|list| withdrawals(&list)).transpose()?.unwrap_or_default();
             block.overrides = Value::Object(rest).to_string().into_bytes();
         }
         if let Some(overrides) = json::member(root, "stateOverrides") {

@@ -5,13 +5,17 @@ use alloy_primitives::{Log, U256};
 use super::block::{Building, Simulated};
 use crate::header::Header;
 use crate::trace::calls::string;
-use crate::views::{Object, block_size, data, write_header};
+use crate::views::{Object, block_size, data, write_authorizations, write_header, write_withdrawal};
+
+/// What geth makes of a legacy transaction without a signature: (0 - 35) / 2 in 64 bits.
+const UNSIGNED_CHAIN_ID: u64 = u64::MAX.wrapping_sub(34) / 2;
 
 pub fn block(building: &Building, header: &Header, full: bool, out: &mut Vec<u8>) {
     Object::write(out, |object| {
         write_header(object, header);
         let raws: Vec<&[u8]> = building.done.iter().map(|call| call.raw.as_ref()).collect();
-        object.quantity("size", block_size(header, &raws, &[], &[]));
+        let withdrawals = building.attached.withdrawals.as_ref().map(alloy_rlp::encode).unwrap_or_default();
+        object.quantity("size", block_size(header, &raws, &[], &withdrawals));
         object.array("transactions", building.done.iter().enumerate(), |out, (index, call)| {
             if full {
                 transaction(call, index, building, header, out);
@@ -21,7 +25,7 @@ pub fn block(building: &Building, header: &Header, full: bool, out: &mut Vec<u8>
         });
         object.array("uncles", [(); 0], |_, ()| {});
         if header.inner.withdrawals_root.is_some() {
-            object.array("withdrawals", [(); 0], |_, ()| {});
+            object.array("withdrawals", building.attached.withdrawals.iter().flatten(), write_withdrawal);
         }
         object.array("calls", building.done.iter().enumerate(), |out, (index, call)| {
             self::call(call, index, header, out);
@@ -94,6 +98,18 @@ fn transaction(call: &Simulated, index: usize, building: &Building, header: &Hea
                 });
             });
             object.quantity("chainId", building.chain_id);
+        } else {
+            // geth derives it from the signature, which is zeros here.
+            object.quantity("chainId", UNSIGNED_CHAIN_ID);
+        }
+        if call.tx_type == 3 {
+            object.quantity("maxFeePerBlobGas", args.max_fee_per_blob_gas.unwrap_or_default());
+            object.array("blobVersionedHashes", args.blob_hashes.iter().flatten(), |out, hash| {
+                data(out, hash.as_slice());
+            });
+        }
+        if call.tx_type == 4 {
+            object.value("authorizationList", |out| write_authorizations(out, &args.authorizations));
         }
         for name in ["v", "r", "s"] {
             object.quantity(name, U256::ZERO);

@@ -36,6 +36,15 @@ def unpack(packed: bytes) -> list[bytes]:
     return items
 
 
+def count_packed(packed: bytes) -> int:
+    """Items of a packed list that is known to be well-formed, without cutting them out."""
+    count = offset = 0
+    while offset < len(packed):
+        offset += 4 + _LENGTH.unpack_from(packed, offset)[0]
+        count += 1
+    return count
+
+
 def chunks(array: bytes, width: int) -> list[bytes]:
     """Split a fixed-width array, such as 32-byte hashes, into its items. Raises `ValueError` on a rest."""
     if len(array) % width:

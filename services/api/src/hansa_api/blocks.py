@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from hansa.packing import unpack
 from hansa.v1 import types_pb2
-from hansa_kernel import Header, block_json, logs_json, ommer_json, receipts_json, transaction_json
+from hansa_kernel import Header, Spec, block_json, logs_json, ommer_json, receipts_json, transaction_json
 
 PER_TRANSACTION_BYTES = 150
 """What an entry of the transaction index takes beside the block's own bytes; counted into the caches' bounds."""
@@ -16,7 +16,8 @@ PER_TRANSACTION_BYTES = 150
 class CommittedBlock:
     """A block, immutable; `receipts` is None when it was fetched without them."""
 
-    def __init__(self, block: types_pb2.Block, *, with_receipts: bool) -> None:
+    def __init__(self, block: types_pb2.Block, *, with_receipts: bool, spec: Spec | None = None) -> None:
+        self._spec = spec  # what blobs cost; None where there are none
         self.header_rlp = block.header
         self.header = Header.decode(block.header)
         self.number = self.header.number
@@ -32,6 +33,13 @@ class CommittedBlock:
     def __len__(self) -> int:
         """Transactions."""
         return len(self.hashes) // 32
+
+    @cached_property
+    def blob_gas_price(self) -> int | None:
+        """Blob base fee, wei; None before Cancun and where nobody asked for it."""
+        if self._spec is None or self.header.excess_blob_gas is None:
+            return None
+        return self._spec.blob_base_fees(self.header_rlp)[0]
 
     @cached_property
     def weight(self) -> int:
@@ -101,7 +109,10 @@ class CommittedBlock:
     def receipts_json(self, index: int | None) -> bytes:
         """One receipt, or the array of all when `index` is None."""
         assert self.receipts is not None, "the block was fetched without receipts"
-        return receipts_json(self.header_rlp, self.transactions, self.senders, self.receipts, index)
+        price = self.blob_gas_price if self.header.blob_gas_used else None
+        return receipts_json(
+            self.header_rlp, self.transactions, self.senders, self.receipts, index, blob_gas_price=price
+        )
 
     def logs_json(self, addresses: bytes, topics: tuple[bytes, ...], limit: int) -> tuple[int, bytes]:
         """(count, JSON array) of the logs that match."""

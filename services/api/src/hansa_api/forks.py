@@ -9,10 +9,11 @@ from hansa_kernel import Header
 
 # From EIP-7910's table of names; each fork has those of the ones before it.
 _PRECOMPILES: dict[str, dict[str, int]] = {
-    "cancun": {
+    "shanghai": {
         "ECREC": 1, "SHA256": 2, "RIPEMD160": 3, "ID": 4, "MODEXP": 5, "BN254_ADD": 6, "BN254_MUL": 7,
-        "BN254_PAIRING": 8, "BLAKE2F": 9, "KZG_POINT_EVALUATION": 10,
+        "BN254_PAIRING": 8, "BLAKE2F": 9,
     },
+    "cancun": {"KZG_POINT_EVALUATION": 10},
     "prague": {
         "BLS12_G1ADD": 11, "BLS12_G1MSM": 12, "BLS12_G2ADD": 13, "BLS12_G2MSM": 14, "BLS12_PAIRING_CHECK": 15,
         "BLS12_MAP_FP_TO_G1": 16, "BLS12_MAP_FP2_TO_G2": 17,
@@ -26,9 +27,9 @@ _SYSTEM_CONTRACTS: dict[str, dict[str, str]] = {
         "HISTORY_STORAGE_ADDRESS": "0x0000f90827f1c53a10cb7a02335b175320002935",
         "WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS": "0x00000961ef480eb55e80d19ad83579a64c007002",
     },
-    "osaka": {},
 }
-_FORKS = ("cancun", "prague", "osaka")
+_FORKS = ("shanghai", "cancun", "prague", "osaka", "bpo1", "bpo2", "bpo3", "bpo4", "bpo5")
+"""Forks by time; those of EIP-7892 change only blobs."""
 
 
 def chain_config(chain: ChainSpec, timestamp: int) -> dict[str, Any]:
@@ -58,16 +59,16 @@ def _schedule(chain: ChainSpec) -> list[tuple[str, int]]:
 def _configuration(chain: ChainSpec, fork: str, activation: int) -> dict[str, Any]:
     config = orjson.loads(chain.raw)["config"]
     upto = _FORKS[: _FORKS.index(fork) + 1]
-    blobs = config.get("blobSchedule", {}).get(fork, {})
-    precompiles = {name: number for item in upto for name, number in _PRECOMPILES[item].items()}
-    contracts = {name: address for item in upto for name, address in _SYSTEM_CONTRACTS[item].items()}
+    blobs = chain.kernel.blob_rules(activation or Header.decode(chain.genesis_header).timestamp)
+    precompiles = {name: number for item in upto for name, number in _PRECOMPILES.get(item, {}).items()}
+    contracts = {name: address for item in upto for name, address in _SYSTEM_CONTRACTS.get(item, {}).items()}
+    if "prague" in upto and "depositContractAddress" in config:
+        contracts["DEPOSIT_CONTRACT_ADDRESS"] = config["depositContractAddress"].lower()
     return {
         "activationTime": activation,
-        "blobSchedule": {
-            "baseFeeUpdateFraction": blobs.get("baseFeeUpdateFraction", 0),
-            "max": blobs.get("max", 0),
-            "target": blobs.get("target", 0),
-        },
+        "blobSchedule": None
+        if blobs is None
+        else {"baseFeeUpdateFraction": blobs[2], "max": blobs[1], "target": blobs[0]},
         "chainId": hex(chain.chain_id),
         "forkId": "0x" + fork_hash(chain, config, activation).hex(),
         "precompiles": {name: f"0x{number:040x}" for name, number in sorted(precompiles.items())},

@@ -14,6 +14,7 @@ import grpc.aio
 import structlog
 from hansa.stages import charged
 from hansa.v1 import statedb_pb2, types_pb2
+from hansa_kernel import Spec
 
 from hansa_api import metrics
 from hansa_api.backend import Backend, translate
@@ -35,8 +36,9 @@ log = structlog.get_logger()
 class Heads:
     """Follows statedb and answers "which block is that"."""
 
-    def __init__(self, backend: Backend, limits: Limits) -> None:
+    def __init__(self, backend: Backend, limits: Limits, spec: Spec) -> None:
         self._backend = backend
+        self._spec = spec
         self._limits = limits
         self.listeners: list[Callable[[CommittedBlock], None]] = []
         self._recent: deque[CommittedBlock] = deque()
@@ -128,7 +130,7 @@ class Heads:
         blocks = await self._fetch(at, parts)
         if not blocks:
             return None
-        found = CommittedBlock(blocks[0], with_receipts=receipts)
+        found = CommittedBlock(blocks[0], with_receipts=receipts, spec=self._spec)
         self._remember(found.number, found.hash)
         self._older.put(found)
         return found
@@ -280,7 +282,7 @@ class Heads:
         try:
             async for response in stream:
                 self.following = True
-                block = CommittedBlock(response.block, with_receipts=True)
+                block = CommittedBlock(response.block, with_receipts=True, spec=self._spec)
                 if block.number <= self.head.number:
                     continue
                 if block.number != self.head.number + 1:
@@ -301,7 +303,7 @@ class Heads:
         blocks = await self._fetch(At(hash=head.hash), ALL_PARTS)
         if not blocks:
             raise Unavailable("statedb names a head that it does not have")
-        return CommittedBlock(blocks[0], with_receipts=True)
+        return CommittedBlock(blocks[0], with_receipts=True, spec=self._spec)
 
     def _reset(self) -> None:
         self._recent.clear()

@@ -271,7 +271,7 @@ def log_filter(limits: Limits) -> Callable[[Any], LogFilter]:
             value = {}
         if type(value) is not dict:
             raise Invalid(f"json: cannot unmarshal {_kind(value)} into a filter")
-        block_hash = value.get("blockHash")
+        block_hash = value.get("blockHash", value.get("blockhash"))  # Besu's users write it so
         start, stop = value.get("fromBlock"), value.get("toBlock")
         if block_hash is not None and (start is not None or stop is not None):
             raise Invalid("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other")
@@ -339,14 +339,14 @@ class CallArgs:
     authorizations: tuple[tuple[int, bytes, int, int, int, int], ...] | None
     address_ranges: tuple[tuple[bytes, bytes], ...] | None = None  # (first, last)
     signature_scheme: str | None = None
+    blob_hashes: tuple[bytes, ...] | None = None
+    max_fee_per_blob_gas: int | None = None
 
 
 def call_args(value: Any) -> CallArgs:
     """Parser of a transaction object; unknown keys are ignored as geth does."""
     if type(value) is not dict:
         raise Invalid(f"json: cannot unmarshal {_kind(value)} into a transaction object")
-    if value.get("blobVersionedHashes") or value.get("blobs"):
-        raise Invalid("blob transactions are not supported on this chain")
     input_, data_ = (_member(value, key, data) for key in ("input", "data"))
     if input_ is not None and data_ is not None and input_ != data_:
         raise Invalid('both "data" and "input" are set and not equal, please use "input" to pass transaction call data')
@@ -365,6 +365,8 @@ def call_args(value: Any) -> CallArgs:
         authorizations=_member(value, "authorizationList", _authorizations),
         address_ranges=_member(value, "addressRanges", _address_ranges),
         signature_scheme=_member(value, "signatureScheme", _name),
+        blob_hashes=_member(value, "blobVersionedHashes", _blob_hashes),
+        max_fee_per_blob_gas=_member(value, "maxFeePerBlobGas", uint),
     )
     fee_cap, tip = args.max_fee_per_gas, args.max_priority_fee_per_gas
     if args.gas_price is not None and (fee_cap is not None or tip is not None):
@@ -415,6 +417,17 @@ def _address_ranges(value: Any) -> tuple[tuple[bytes, bytes], ...]:
     if len(value) > ADDRESS_RANGES_MAX:
         raise Invalid(f"{len(value)} ranges, limit {ADDRESS_RANGES_MAX}")
     return tuple((address(item.get("first")), address(item.get("last"))) for item in value)
+
+
+BLOB_HASHES_MAX = 128
+"""Versioned hashes of one transaction that are looked at: more than any fork lets into a block."""
+
+
+def _blob_hashes(value: Any) -> tuple[bytes, ...]:
+    found = _list(value)
+    if len(found) > BLOB_HASHES_MAX:
+        raise Invalid(f"{len(found)} hashes, limit {BLOB_HASHES_MAX}")
+    return tuple(hash32(item) for item in found)
 
 
 def _name(value: Any) -> str:

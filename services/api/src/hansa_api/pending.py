@@ -56,7 +56,7 @@ class PendingBlocks:
         items[_PARENT] = head.hash
         items[_NUMBER] = head.number + 1
         items[_GAS_USED] = 0
-        items[_TIMESTAMP] = max(int(time.time()), least)
+        items[_TIMESTAMP] = least if self._backend.read_only else max(int(time.time()), least)
         items[_EXTRA] = b""
         if len(items) > _BASE_FEE:
             items[_BASE_FEE] = self._spec.next_base_fee(head.header_rlp)

@@ -165,7 +165,7 @@ def build_api(context: ServiceContext, limits: Limits) -> Api:
         from hansa_api.redis_bus import RedisBus  # loaded only where Redis is used
 
         bus = RedisBus(settings.redis_url, f"hansa:{chain.genesis_hash[:8].hex()}:{settings.member}")
-    heads = Heads(backend, limits)
+    heads = Heads(backend, limits, chain.kernel)
     feed = PoolFeed(backend, bus)
     return Api(
         settings=settings,

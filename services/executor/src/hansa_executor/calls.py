@@ -11,7 +11,18 @@ import grpc
 from hansa.packing import chunks
 from hansa.stages import charge
 from hansa.v1 import executor_pb2, statedb_pb2, statedb_pb2_grpc, types_pb2
-from hansa_kernel import BlockEnv, CallJob, CallResult, Cancelled, Header, KernelInputError, Need, Spec, StateCache
+from hansa_kernel import (
+    BlockEnv,
+    CallJob,
+    CallResult,
+    Cancelled,
+    Header,
+    KernelInputError,
+    Need,
+    Spec,
+    StateCache,
+    next_excess_blob_gas,
+)
 
 from hansa_executor import limits, metrics
 from hansa_executor.errors import BlockUnknown, CallTimedOut, ParentUnknown, RequestInvalid, StateDbAway
@@ -20,6 +31,9 @@ from hansa_executor.reads import StateReads
 T = TypeVar("T")
 
 _WAIT: dict[str, Any] = {"timeout": limits.HEADER_TIMEOUT_SECONDS, "wait_for_ready": True}
+
+TRANSFER_GAS = 21_000
+"""Gas of a plain transfer: whoever allows an estimate less names no limit."""
 
 _STATUS = {
     "success": executor_pb2.CALL_STATUS_SUCCESS,
@@ -47,7 +61,10 @@ class CallExecutor:
         reads: StateReads,
         pool: Executor,
         call_limits: CallLimits,
+        *,
+        follows_clock: bool = True,
     ) -> None:
+        self._follows_clock = follows_clock
         self._spec = spec
         self._cache = cache
         self._stub = stub
@@ -69,7 +86,7 @@ class CallExecutor:
         pending = request.block.WhichOneof("block") == "tag" and request.block.tag == types_pb2.BLOCK_TAG_PENDING
         try:
             env = self.next_env(header, block_hash) if pending else BlockEnv.from_header(header)
-            job = self._job(request, env, block_hash)
+            job = self._job(request, env, block_hash, self._gas(request, Header.decode(header).gas_limit))
             result = await self._run(job, block_hash)
         except KernelInputError as error:
             raise RequestInvalid(error.field, error.expected, error.got) from error
@@ -110,24 +127,34 @@ class CallExecutor:
     def next_env(self, head: bytes, head_hash: bytes) -> BlockEnv:
         """The block after the head, as far as it is known: the next proposer may choose other values."""
         header = Header.decode(head)
+        # Nobody makes blocks of an imported chain now, and its later forks must not begin because of our clock.
+        at = max(int(time.time()), header.timestamp) if self._follows_clock else header.timestamp + 1
         return BlockEnv(
             parent_hash=head_hash,
             number=header.number + 1,
-            timestamp=max(int(time.time()), header.timestamp),
+            timestamp=at,
             gas_limit=header.gas_limit,
             base_fee_per_gas=self._spec.next_base_fee(head),
             beneficiary=header.beneficiary,
             prev_randao=header.mix_hash,
             parent_beacon_block_root=header.parent_beacon_block_root or bytes(32),
+            difficulty=header.difficulty,
+            excess_blob_gas=next_excess_blob_gas(self._spec, head, at) or 0,
         )
 
-    def _job(self, request: executor_pb2.CallRequest, env: BlockEnv, block_hash: bytes) -> CallJob:
+    def _gas(self, request: executor_pb2.CallRequest, block_gas: int) -> int:
+        """Gas limit of a call; the most that an estimate may come to, as geth has it."""
+        if request.estimate:
+            return min(request.gas if request.gas >= TRANSFER_GAS else block_gas, self._limits.gas_max)
+        return min(request.gas, self._limits.gas_max) if request.HasField("gas") else self._limits.gas_max
+
+    def _job(self, request: executor_pb2.CallRequest, env: BlockEnv, block_hash: bytes, gas: int) -> CallJob:
         return CallJob(
             self._spec,
             env,
             sender=getattr(request, "from") or bytes(20),
             to=request.to or None,
-            gas=min(request.gas or self._limits.gas_max, self._limits.gas_max),
+            gas=gas,
             gas_price=_number(request.gas_price),
             max_fee_per_gas=_number(request.max_fee_per_gas),
             max_priority_fee_per_gas=_number(request.max_priority_fee_per_gas),
@@ -143,6 +170,8 @@ class CallExecutor:
             estimate=request.estimate,
             address_ranges=request.address_ranges,
             signature_scheme=request.signature_scheme,
+            blob_hashes=request.blob_hashes if request.HasField("blob_hashes") else None,
+            max_fee_per_blob_gas=_number(request.max_fee_per_blob_gas),
         )
 
     async def _run(self, job: CallJob, block_hash: bytes) -> CallResult:
@@ -179,7 +208,7 @@ def _check(request: executor_pb2.CallRequest) -> None:
     for field, value in (("from", getattr(request, "from")), ("to", request.to)):
         if len(value) not in (0, 20):
             raise RequestInvalid(field, "20 bytes", f"{len(value)} bytes")
-    for field in ("gas_price", "max_fee_per_gas", "max_priority_fee_per_gas", "value"):
+    for field in ("gas_price", "max_fee_per_gas", "max_priority_fee_per_gas", "max_fee_per_blob_gas", "value"):
         if len(getattr(request, field)) not in (0, 32):
             raise RequestInvalid(field, "32 bytes", f"{len(getattr(request, field))} bytes")
     for entry in request.access_list:

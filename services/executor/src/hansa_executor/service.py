@@ -60,7 +60,7 @@ class ExecutorService:
         ]
         blocks = BlockExecutor(spec, cache, stub, self._reads[0], self._pools[0])
         call_limits = CallLimits(settings.executor.call_timeout_ms, settings.executor.call_gas_max)
-        calls = CallExecutor(spec, cache, stub, self._reads[1], self._pools[1], call_limits)
+        calls = CallExecutor(spec, cache, stub, self._reads[1], self._pools[1], call_limits, follows_clock=chain.hansa)
         witnesses = WitnessMaker(spec, chain.genesis_hash, stub, self._reads[2], self._pools[2])
         traces = TraceExecutor(spec, cache, stub, self._reads[3], self._pools[3], calls)
         self._server = new_server()

@@ -9,6 +9,7 @@ StateDbError
 ├── NotChildOfHead      commit out of order: FAILED_PRECONDITION
 ├── StagedFull          too many blocks are staged: RESOURCE_EXHAUSTED
 ├── QueueFull           so many requests wait already: RESOURCE_EXHAUSTED
+├── RangeTooLarge       a listing would look through too much: RESOURCE_EXHAUSTED
 ├── Pruned              a proof outside the kept window: NOT_FOUND
 ├── HeadMoved           a reader has to begin anew; never leaves this service
 ├── StoreRefused        start is refused; says what to do
@@ -80,6 +81,13 @@ class QueueFull(StateDbError):
         super().__init__(f"there are {limit} {queue} already")
         self.queue = queue
         self.limit = limit
+
+
+class RangeTooLarge(StateDbError):
+    """Listing this part of the state would take too long."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"there are more than {limit} keys to look through; ask for single ones instead")
 
 
 class Pruned(StateDbError):

@@ -79,6 +79,13 @@ NODES_MAX = 100_000
 NODES_BYTES_MAX = 32 << 20
 """Bytes of one GetNodes answer: half of the largest message."""
 
+RANGE_KEYS_MAX = 200_000
+"""Keys that are looked through for one GetRange, old ones included: about a second of one thread. The state is stored by key
+and listed by hash, so that all keys must be seen to know which come first."""
+
+RANGE_ENTRIES_MAX = 10_000
+"""Entries of one GetRange answer: 1.6 MB of accounts."""
+
 HEAD_STREAMS_MAX = 256
 """StreamHeads subscribers: api replicas, executors, consensus. Each holds at most one block at a time."""
 

@@ -4,11 +4,20 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from hansa.packing import PackedListInvalid, chunks, pack, unpack
-from hansa_kernel import CorruptState, Header, KernelInputError, ProofJob, ProofResult, TrieCache, logs_json
+from hansa_kernel import (
+    CorruptState,
+    Header,
+    KernelInputError,
+    ProofJob,
+    ProofResult,
+    TrieCache,
+    keccak_batch,
+    logs_json,
+)
 
 from hansa_statedb import limits, metrics
 from hansa_statedb.chain import Chain, Parts, check_hash
-from hansa_statedb.core.layout import ADDRESS_BYTES, HASH_BYTES, u64
+from hansa_statedb.core.layout import ABSENT_ACCOUNT, ADDRESS_BYTES, HASH_BYTES, ZERO_WORD, u64
 from hansa_statedb.core.overlays import View
 from hansa_statedb.core.postings import candidate_blocks, filter_groups
 from hansa_statedb.core.write_set import parse_write_set
@@ -171,3 +180,40 @@ def root_with(chain: Chain, block_hash: bytes, write_set: bytes) -> bytes:
         if not view.overlays and view.number < chain.earliest_proof():  # pruned while we read
             raise Pruned(view.number, chain.earliest_proof()) from error
         raise StoreFailed(f"{chain.store.folder}: trie node {error.path.hex()} is damaged: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Accounts or slots of a block, ascending by the hash of their keys."""
+
+    block_hash: bytes
+    state_root: bytes
+    entries: list[tuple[bytes, bytes, bytes]]  # hash, key, record or value
+    next: bytes  # hash of the entry behind them; empty: none
+
+
+def list_range(chain: Chain, number: int, address: bytes, start: bytes, count: int) -> Range:
+    """At most `count` accounts (no `address`) or slots from a hash on, at a committed height. Raises `RequestInvalid`,
+    `RangeTooLarge`."""
+    if len(address) not in (0, ADDRESS_BYTES):
+        raise RequestInvalid("address", "20 bytes", f"{len(address)} bytes")
+    if len(start) not in (0, HASH_BYTES):
+        raise RequestInvalid("start", "32 bytes", f"{len(start)} bytes")
+    if not 1 <= count <= limits.RANGE_ENTRIES_MAX:
+        raise RequestInvalid("count", f"1 to {limits.RANGE_ENTRIES_MAX}", str(count))
+    (block,) = chain.blocks([number], Parts())
+    view = View((), number, block.hash)
+    keys = chain.reader.keys_below(view, address, limits.RANGE_KEYS_MAX)
+    if address:
+        values, absent = chain.reader.slots(view, keys), ZERO_WORD
+        keys = [key[ADDRESS_BYTES:] for key in keys]
+    else:
+        values, absent = chain.reader.accounts(view, keys), ABSENT_ACCOUNT
+    hashes = chunks(keccak_batch(pack(keys)), HASH_BYTES)
+    there = sorted(
+        (key_hash, key, value)
+        for key_hash, key, value in zip(hashes, keys, values, strict=True)
+        if value != absent and key_hash >= start
+    )
+    rest = there[count : count + 1]
+    return Range(block.hash, Header.decode(block.header).state_root, there[:count], rest[0][0] if rest else b"")

@@ -13,8 +13,11 @@ from threading import Lock
 
 from hansa_statedb import limits
 from hansa_statedb.core.layout import (
+    ADDRESS_BYTES,
     HASH_BYTES,
+    SLOT_KEY_BYTES,
     ZERO_WORD,
+    after_prefix,
     expand_account,
     expand_word,
     u64,
@@ -27,7 +30,7 @@ from hansa_statedb.core.overlays import (
     overlay_node,
     overlay_slot,
 )
-from hansa_statedb.errors import HeadMoved
+from hansa_statedb.errors import HeadMoved, RangeTooLarge
 from hansa_statedb.node_history import NodeHistory
 from hansa_statedb.store import Store
 
@@ -135,6 +138,25 @@ class Reader:
             raise HeadMoved
         listed = sorted(keys)
         return [key for key, value in zip(listed, self.slots(view, listed), strict=True) if value != ZERO_WORD]
+
+    def keys_below(self, view: View, prefix: bytes, most: int) -> list[bytes]:
+        """Accounts (`prefix` is empty) or slots of an account that are there at a committed view or were there since,
+        without an order. Raises `RangeTooLarge` for more than `most`, those of history counted by their changes."""
+        family, history, width = (
+            ("storage", "storage_history", SLOT_KEY_BYTES) if prefix else ("accounts", "account_history", ADDRESS_BYTES)
+        )
+        end = after_prefix(prefix) if prefix else b"\xff" * (width + 9)
+        keys: set[bytes] = set()
+        seen = 0
+        for name in (family, history):
+            if name == history and self.newest <= view.base_number:
+                break
+            for key, _ in self._store.between(name, prefix, end):
+                seen += 1
+                if seen > most:
+                    raise RangeTooLarge(most)
+                keys.add(key[:width])
+        return list(keys)
 
     def nodes_of(self, view: View, owner: bytes) -> list[tuple[bytes, bytes]]:
         """(path, RLP) of all nodes of an account's storage trie, ascending. Raises `HeadMoved` as `slots_of`."""

@@ -19,7 +19,7 @@ from hansa_statedb import errors, limits, metrics
 from hansa_statedb.chain import Chain, Parts, check_hash
 from hansa_statedb.core.layout import ACCOUNT_BYTES, ADDRESS_BYTES, HASH_BYTES, SLOT_KEY_BYTES
 from hansa_statedb.core.overlays import StoredBlock
-from hansa_statedb.queries import LogFilter, find_logs, nodes_at, prove, root_with
+from hansa_statedb.queries import LogFilter, find_logs, list_range, nodes_at, prove, root_with
 from hansa_statedb.staging import ExecutedBlock
 
 T = TypeVar("T")
@@ -34,6 +34,7 @@ _STATUS: dict[type[errors.StateDbError], tuple[grpc.StatusCode, str]] = {
     errors.NotChildOfHead: (grpc.StatusCode.FAILED_PRECONDITION, "NOT_CHILD_OF_HEAD"),
     errors.StagedFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "STAGED_FULL"),
     errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
+    errors.RangeTooLarge: (grpc.StatusCode.RESOURCE_EXHAUSTED, "RANGE_TOO_LARGE"),
     errors.Pruned: (grpc.StatusCode.NOT_FOUND, "PRUNED"),
 }
 
@@ -329,6 +330,23 @@ class StateDbServicer(statedb_pb2_grpc.StateDbServicer):
 
     async def GetRoot(self, request: statedb_pb2.GetRootRequest, context: Context) -> statedb_pb2.GetRootResponse:
         return await self._checked(context, self._queriers, self._root, request)
+
+    async def GetRange(self, request: statedb_pb2.GetRangeRequest, context: Context) -> statedb_pb2.GetRangeResponse:
+        return await self._checked(context, self._queriers, self._range, request)
+
+    def _range(self, request: statedb_pb2.GetRangeRequest) -> statedb_pb2.GetRangeResponse:
+        number = self._number(request.block)
+        if number > self._chain.head.number:
+            raise errors.BlockUnknown(str(number))
+        found = list_range(self._chain, number, request.address, request.start, request.count)
+        return statedb_pb2.GetRangeResponse(
+            block_hash=found.block_hash,
+            state_root=found.state_root,
+            entries=[
+                statedb_pb2.RangeEntry(hash=key_hash, key=key, value=value) for key_hash, key, value in found.entries
+            ],
+            next=found.next,
+        )
 
     def _root(self, request: statedb_pb2.GetRootRequest) -> statedb_pb2.GetRootResponse:
         block_hash = check_hash("block_hash", request.block_hash)

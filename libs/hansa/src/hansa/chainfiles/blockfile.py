@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from hansa.chainfiles import limits, rlp
 from hansa.chainfiles.errors import FileMalformed, FileTruncated
-from hansa.chainfiles.source import FileBlock, header_of, unreadable
+from hansa.chainfiles.source import FileBlock, header_of, unpacked_max, unreadable
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -41,6 +41,7 @@ class BlockFile:
             raise unreadable(self.path, error) from error
 
     def _blocks(self, file: BinaryIO) -> Iterator[FileBlock]:
+        most = min(limits.BLOCK_BYTES_MAX, unpacked_max(self.path.stat().st_size))
         offset = 0
         held = b""
         while True:
@@ -57,10 +58,8 @@ class BlockFile:
             is_list, width, length = prefix
             if not is_list:
                 raise FileMalformed(self.path, offset, "the RLP of a block", f"byte 0x{held[0]:02x}")
-            if length > limits.BLOCK_BYTES_MAX:
-                raise FileMalformed(
-                    self.path, offset, f"a block of at most {limits.BLOCK_BYTES_MAX} bytes", str(length)
-                )
+            if length > most:
+                raise FileMalformed(self.path, offset, f"a block of at most {most} bytes", str(length))
             held = _filled(file, held, width + length)
             if len(held) < width + length:
                 raise FileTruncated(self.path, offset, "a block")

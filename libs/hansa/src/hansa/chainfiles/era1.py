@@ -18,7 +18,7 @@ from hansa_kernel import Header, keccak
 
 from hansa.chainfiles import limits, rlp
 from hansa.chainfiles.errors import FileMalformed, FileTruncated
-from hansa.chainfiles.source import FileBlock, decode_header, unreadable
+from hansa.chainfiles.source import FileBlock, decode_header, unpacked_max, unreadable
 from hansa.packing import pack, unpack
 
 VERSION: Final = 0x3265
@@ -29,6 +29,18 @@ TOTAL_DIFFICULTY: Final = 0x06
 ACCUMULATOR: Final = 0x07
 INDEX: Final = 0x3266
 MAGIC: Final = struct.pack("<HIH", VERSION, 0, 0)
+
+BODY_PARTS_MAX: Final = 2
+"""Transactions and ommers: era1 files end before there are withdrawals."""
+
+SNAPPY_PACKED: Final = 0x00
+SNAPPY_PLAIN: Final = 0x01
+SNAPPY_SKIPPED: Final = 0x80
+"""Chunks from this type on are passed over; those between may not be."""
+SNAPPY_HEAD: Final = 4
+SNAPPY_CHECKSUM: Final = 4
+SNAPPY_CHUNK_MAX: Final = 65_536
+"""Bytes of a chunk, unpacked."""
 
 _ENTRY: Final = struct.Struct("<HIH")
 _NAMES: Final = {HEADER: "header", BODY: "body", RECEIPTS: "receipts", TOTAL_DIFFICULTY: "total difficulty"}
@@ -67,8 +79,8 @@ class Era1File:
         tail = self._unpacked(file, body)
         listed = self._unpacked(file, receipts)
         try:
-            whole = rlp.list_of([head, *(item for _, item, _ in rlp.items_of(tail))])
-            raw = pack(item if is_list else payload for is_list, item, payload in rlp.items_of(listed))
+            whole = rlp.list_of([head, *(item for _, item, _ in rlp.items_of(tail, BODY_PARTS_MAX))])
+            raw = pack(item if is_list else payload for is_list, item, payload in _receipts(listed))
         except rlp.RlpInvalid as error:
             raise FileMalformed(self.path, body[1], "the RLP of a body and of receipts", str(error)) from error
         return FileBlock(whole, header[1], raw, int.from_bytes(self._data(file, total), "little"))
@@ -90,6 +102,8 @@ class Era1File:
                 raise FileMalformed(self.path, at, "an entry whose reserved bytes are zero", hex(reserved))
             if at + _ENTRY.size + length > size:
                 raise FileTruncated(self.path, at, "an entry")
+            if len(entries) == limits.ERA_ENTRIES_MAX:
+                raise FileMalformed(self.path, at, f"at most {limits.ERA_ENTRIES_MAX} entries", "another one")
             entries.append((kind, at, length))
             at += _ENTRY.size + length
         return self._check_order(file, entries)
@@ -161,12 +175,14 @@ class Era1File:
 
     def _unpacked(self, file: BinaryIO, entry: _Entry) -> bytes:
         kind, at, length = entry
-        if length > limits.ENTRY_BYTES_MAX:
-            raise FileMalformed(
-                self.path, at, f"a {_NAMES[kind]} of at most {limits.ENTRY_BYTES_MAX} bytes", str(length)
-            )
+        most = min(limits.ENTRY_BYTES_MAX, unpacked_max(os.fstat(file.fileno()).st_size))
+        if length > most:
+            raise FileMalformed(self.path, at, f"a {_NAMES[kind]} of at most {most} bytes", str(length))
         try:
-            return unpack_snappy(self._data(file, entry))
+            data = self._data(file, entry)
+            if (size := snappy_size(data)) > most:
+                raise FileMalformed(self.path, at, f"a {_NAMES[kind]} that unpacks to at most {most} bytes", str(size))
+            return unpack_snappy(data)
         except SnappyInvalid as error:
             raise FileMalformed(self.path, at, f"a {_NAMES[kind]} in Snappy's framing format", str(error)) from error
 
@@ -175,12 +191,57 @@ class SnappyInvalid(ValueError):
     """Not Snappy's framing format."""
 
 
+def snappy_size(data: bytes) -> int:
+    """Bytes that Snappy's framing format says it unpacks to, from the heads of its chunks alone (framing_format.txt of
+    Snappy). Raises `SnappyInvalid`."""
+    total = at = 0
+    while at < len(data):
+        kind, begin = data[at], at + SNAPPY_HEAD
+        length = int.from_bytes(data[at + 1 : begin], "little")
+        at = begin + length
+        if begin > len(data) or at > len(data):
+            raise SnappyInvalid("it ends inside a chunk")
+        if kind in (SNAPPY_PACKED, SNAPPY_PLAIN):
+            if length < SNAPPY_CHECKSUM:
+                raise SnappyInvalid("a chunk without checksum")
+            body = begin + SNAPPY_CHECKSUM
+            size = _varint(data[body:at]) if kind == SNAPPY_PACKED else at - body
+            if size > SNAPPY_CHUNK_MAX:
+                raise SnappyInvalid(f"a chunk of {size} bytes, at most {SNAPPY_CHUNK_MAX} are allowed")
+            total += size
+        elif kind < SNAPPY_SKIPPED:
+            raise SnappyInvalid(f"a chunk of type 0x{kind:02x}")
+    return total
+
+
+def _varint(data: bytes) -> int:
+    """The number at the beginning: seven bits a byte, the lowest first."""
+    found = 0
+    for place, byte in enumerate(data[:5]):
+        found |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return found
+    raise SnappyInvalid("a chunk without its size")
+
+
 def unpack_snappy(data: bytes) -> bytes:
-    """Undo Snappy's framing format. Raises `SnappyInvalid`."""
+    """Undo Snappy's framing format; takes what `snappy_size` says and no more. Raises `SnappyInvalid`."""
+    out = bytearray(snappy_size(data))
     try:
-        return bytes(cramjam.snappy.decompress(data))
+        written = cramjam.snappy.decompress_into(data, out)
     except cramjam.DecompressionError as error:
         raise SnappyInvalid(str(error)) from error
+    if written != len(out):
+        raise SnappyInvalid(f"{written} bytes instead of {len(out)}")
+    return bytes(out)
+
+
+def _receipts(listed: bytes) -> Iterator[tuple[bool, bytes, bytes]]:
+    """Items of a list of receipts. Raises `rlp.RlpInvalid` where one is too short to be any."""
+    for found in rlp.each_item(listed):
+        if len(found[1]) < limits.RECEIPT_BYTES_MIN:
+            raise rlp.RlpInvalid(0, f"a receipt of {len(found[1])} bytes")
+        yield found
 
 
 def pack_snappy(data: bytes) -> bytes:

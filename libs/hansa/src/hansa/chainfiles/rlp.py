@@ -1,6 +1,7 @@
 """RLP as far as files of blocks need it: where items begin and end (Yellow Paper, appendix B)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 PREFIX_BYTES_MAX = 9
 """One byte, and eight of length."""
@@ -35,18 +36,26 @@ def prefix_of(data: bytes, offset: int = 0) -> tuple[bool, int, int] | None:
     return is_list, 1 + width, length
 
 
-def items_of(data: bytes) -> list[tuple[bool, bytes, bytes]]:
-    """(is a list, the whole item, its payload) of what stands in a list. Raises `RlpInvalid`."""
+def each_item(data: bytes) -> Iterator[tuple[bool, bytes, bytes]]:
+    """(is a list, the whole item, its payload) of what stands in a list, one after the other. Raises `RlpInvalid`."""
     start, end = _payload(data, 0, len(data), wanted_list=True)
     if end != len(data):
         raise RlpInvalid(end, "bytes behind the list")
-    found = []
     at = start
     while at < end:
         is_list = data[at] >= 0xC0
         begin, stop = _payload(data, at, end, wanted_list=is_list)
-        found.append((is_list, data[at:stop], data[begin:stop]))
+        yield is_list, data[at:stop], data[begin:stop]
         at = stop
+
+
+def items_of(data: bytes, most: int | None = None) -> list[tuple[bool, bytes, bytes]]:
+    """All of `each_item`. Raises `RlpInvalid`, also for more than `most`: short items take many times their bytes here."""
+    if most is None:
+        return list(each_item(data))
+    found = list(islice(each_item(data), most + 1))
+    if len(found) > most:
+        raise RlpInvalid(0, f"a list of more than {most} items")
     return found
 
 

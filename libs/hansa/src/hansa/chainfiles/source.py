@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from hansa_kernel import Header, KernelInputError
 
-from hansa.chainfiles import rlp
+from hansa.chainfiles import limits, rlp
 from hansa.chainfiles.errors import ChainFileError, FileMalformed, FileUnreadable
+
+BLOCK_PARTS_MAX = 4
+"""Header, transactions, ommers and, from Shanghai on, withdrawals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +36,23 @@ class ChainFile(Protocol):
         """All blocks in order. Raises `ChainFileError`."""
 
 
+def unpacked_max(file_bytes: int) -> int:
+    """Most bytes that may be unpacked at once of a file of this size."""
+    return max(limits.UNPACKED_FREE_BYTES, limits.UNPACKED_RATIO_MAX * file_bytes)
+
+
 def header_of(path: Path, block: bytes, offset: int) -> Header:
     """Header of a block. Raises `FileMalformed`."""
+    header, count = b"", 0
     try:
-        items = rlp.items_of(block)
+        for _, item, _ in islice(rlp.each_item(block), BLOCK_PARTS_MAX + 1):
+            header = header or item
+            count += 1
     except rlp.RlpInvalid as error:
         raise FileMalformed(path, offset + error.offset, "the RLP of a block", str(error)) from error
-    if len(items) not in (3, 4):
-        raise FileMalformed(path, offset, "a block of 3 or 4 parts", str(len(items)))
-    return decode_header(path, items[0][1], offset)
+    if count not in (3, BLOCK_PARTS_MAX):
+        raise FileMalformed(path, offset, "a block of 3 or 4 parts", str(count))
+    return decode_header(path, header, offset)
 
 
 def decode_header(path: Path, header: bytes, offset: int) -> Header:

@@ -20,6 +20,7 @@ from hansa_kernel import (
 
 from hansa.chainfiles import ChainFile, FileBlock, FileGap, FileOtherChain
 from hansa.chainfiles.errors import FileMalformed
+from hansa.packing import count_packed
 from hansa.replay import limits
 from hansa.replay.errors import BlockRefused
 from hansa.v1 import executor_pb2
@@ -90,6 +91,10 @@ class Preparer:
         check_block_body(self.spec, raw, list(self.ancestors))
         total = self.total_difficulty + header.difficulty
         self._check_file_parts(path, block, header, total)
+        if (count := count_packed(raw.transactions)) > header.gas_limit // limits.TX_GAS_MIN:
+            raise BlockRefused(
+                path, header.number, "gas_limit", f"{count} transactions need more gas than the block has"
+            )
         batch = decode_transactions(raw.transactions, spec=self.spec, number=header.number, timestamp=header.timestamp)
         if not batch.all_valid():
             index, error = next((i, found) for i, found in enumerate(batch.errors()) if found is not None)

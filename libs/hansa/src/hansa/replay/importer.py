@@ -5,7 +5,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import grpc
 from hansa_kernel import Header
@@ -188,8 +187,13 @@ async def _produce(preparer: Preparer, files: Sequence[ChainFile], batches: "asy
 
 def _take(blocks: Iterator[Ready]) -> _Batch:
     taken: list[Ready] = []
+    size = 0
     try:
-        taken.extend(islice(blocks, limits.BATCH_BLOCKS))
+        for block in blocks:
+            taken.append(block)
+            size += len(block.request.transactions)
+            if len(taken) == limits.BATCH_BLOCKS or size >= limits.BATCH_BYTES:
+                return _Batch(taken)
     except (ChainFileError, ReplayError) as error:
         return _Batch(taken, error)
-    return _Batch(taken, ended=len(taken) < limits.BATCH_BLOCKS)
+    return _Batch(taken, ended=True)

@@ -5,6 +5,12 @@ from typing import Final
 BATCH_BLOCKS: Final = 64
 """Blocks decoded in one go: thread changes and queue cost nothing beside them, and they stay small in memory."""
 
+BATCH_BYTES: Final = 4 << 20
+"""A batch ends behind the block with which its transactions reach this size: few large blocks wait, not 64."""
+
+TX_GAS_MIN: Final = 21_000
+"""Gas of the cheapest transaction: a block has no more of them than its gas limit has room for."""
+
 BATCHES_WAITING_MAX: Final = 2
 """Decoded batches that wait for execution."""
 

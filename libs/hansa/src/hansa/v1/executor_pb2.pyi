@@ -257,10 +257,12 @@ class CallRequest(_message.Message):
     ESTIMATE_FIELD_NUMBER: _builtins.int
     ADDRESS_RANGES_FIELD_NUMBER: _builtins.int
     SIGNATURE_SCHEME_FIELD_NUMBER: _builtins.int
+    BLOB_HASHES_FIELD_NUMBER: _builtins.int
+    MAX_FEE_PER_BLOB_GAS_FIELD_NUMBER: _builtins.int
     to: _builtins.bytes
     """Empty means contract creation."""
     gas: _builtins.int
-    """0 means the server's cap."""
+    """Absent means the server's cap."""
     gas_price: _builtins.bytes
     """32 bytes or empty."""
     max_fee_per_gas: _builtins.bytes
@@ -279,6 +281,10 @@ class CallRequest(_message.Message):
     """First and last address of each range that the transaction would promise to stay in, 40 bytes each, ascending."""
     signature_scheme: _builtins.str
     """Scheme that its account would sign with; its price counts. Empty means secp256k1."""
+    blob_hashes: _builtins.bytes
+    """Versioned hashes of a blob transaction, 32 bytes each; absent where it is none."""
+    max_fee_per_blob_gas: _builtins.bytes
+    """32 bytes or empty."""
     @_builtins.property
     def block(self) -> _types_pb2.BlockSelector: ...
     @_builtins.property
@@ -288,7 +294,7 @@ class CallRequest(_message.Message):
         *,
         block: _types_pb2.BlockSelector | None = ...,
         to: _builtins.bytes = ...,
-        gas: _builtins.int = ...,
+        gas: _builtins.int | None = ...,
         gas_price: _builtins.bytes = ...,
         max_fee_per_gas: _builtins.bytes = ...,
         max_priority_fee_per_gas: _builtins.bytes = ...,
@@ -302,13 +308,24 @@ class CallRequest(_message.Message):
         estimate: _builtins.bool = ...,
         address_ranges: _builtins.bytes = ...,
         signature_scheme: _builtins.str = ...,
+        blob_hashes: _builtins.bytes | None = ...,
+        max_fee_per_blob_gas: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_nonce", b"_nonce", "block", b"block", "nonce", b"nonce"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_blob_hashes", b"_blob_hashes", "_gas", b"_gas", "_nonce", b"_nonce", "blob_hashes", b"blob_hashes", "block", b"block", "gas", b"gas", "nonce", b"nonce"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_nonce", b"_nonce", "access_list", b"access_list", "address_ranges", b"address_ranges", "authorizations", b"authorizations", "block", b"block", "block_overrides", b"block_overrides", "data", b"data", "estimate", b"estimate", "from", b"from", "gas", b"gas", "gas_price", b"gas_price", "max_fee_per_gas", b"max_fee_per_gas", "max_priority_fee_per_gas", b"max_priority_fee_per_gas", "nonce", b"nonce", "signature_scheme", b"signature_scheme", "state_overrides", b"state_overrides", "to", b"to", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_blob_hashes", b"_blob_hashes", "_gas", b"_gas", "_nonce", b"_nonce", "access_list", b"access_list", "address_ranges", b"address_ranges", "authorizations", b"authorizations", "blob_hashes", b"blob_hashes", "block", b"block", "block_overrides", b"block_overrides", "data", b"data", "estimate", b"estimate", "from", b"from", "gas", b"gas", "gas_price", b"gas_price", "max_fee_per_blob_gas", b"max_fee_per_blob_gas", "max_fee_per_gas", b"max_fee_per_gas", "max_priority_fee_per_gas", b"max_priority_fee_per_gas", "nonce", b"nonce", "signature_scheme", b"signature_scheme", "state_overrides", b"state_overrides", "to", b"to", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__blob_hashes: _TypeAlias = _typing.Literal["blob_hashes"]  # noqa: Y015
+    _WhichOneofArgType__blob_hashes: _TypeAlias = _typing.Literal["_blob_hashes", b"_blob_hashes"]  # noqa: Y015
+    _WhichOneofReturnType__gas: _TypeAlias = _typing.Literal["gas"]  # noqa: Y015
+    _WhichOneofArgType__gas: _TypeAlias = _typing.Literal["_gas", b"_gas"]  # noqa: Y015
     _WhichOneofReturnType__nonce: _TypeAlias = _typing.Literal["nonce"]  # noqa: Y015
     _WhichOneofArgType__nonce: _TypeAlias = _typing.Literal["_nonce", b"_nonce"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__blob_hashes) -> _WhichOneofReturnType__blob_hashes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gas) -> _WhichOneofReturnType__gas | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__nonce) -> _WhichOneofReturnType__nonce | None: ...
 
 Global___CallRequest: _TypeAlias = CallRequest  # noqa: Y015

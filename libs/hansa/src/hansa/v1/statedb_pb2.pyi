@@ -814,3 +814,100 @@ class GetRootResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRootResponse: _TypeAlias = GetRootResponse  # noqa: Y015
+
+@_typing.final
+class GetRangeRequest(_message.Message):
+    """Which part of the state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    address: _builtins.bytes
+    """Slots of this account; empty: accounts."""
+    start: _builtins.bytes
+    """Hash from which on, 32 bytes; empty: from the first."""
+    count: _builtins.int
+    """Most entries."""
+    @_builtins.property
+    def block(self) -> _types_pb2.BlockSelector: ...
+    def __init__(
+        self,
+        *,
+        block: _types_pb2.BlockSelector | None = ...,
+        address: _builtins.bytes = ...,
+        start: _builtins.bytes = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "block", b"block", "count", b"count", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRangeRequest: _TypeAlias = GetRangeRequest  # noqa: Y015
+
+@_typing.final
+class GetRangeResponse(_message.Message):
+    """A part of the state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_HASH_FIELD_NUMBER: _builtins.int
+    STATE_ROOT_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    block_hash: _builtins.bytes
+    state_root: _builtins.bytes
+    next: _builtins.bytes
+    """Hash of the entry that would come next; empty: there is none."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RangeEntry]:
+        """Ascending by hash."""
+
+    def __init__(
+        self,
+        *,
+        block_hash: _builtins.bytes = ...,
+        state_root: _builtins.bytes = ...,
+        entries: _abc.Iterable[Global___RangeEntry] | None = ...,
+        next: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_hash", b"block_hash", "entries", b"entries", "next", b"next", "state_root", b"state_root"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRangeResponse: _TypeAlias = GetRangeResponse  # noqa: Y015
+
+@_typing.final
+class RangeEntry(_message.Message):
+    """An account or a slot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HASH_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    hash: _builtins.bytes
+    key: _builtins.bytes
+    """Address, or slot."""
+    value: _builtins.bytes
+    """105-byte record, or 32-byte value."""
+    def __init__(
+        self,
+        *,
+        hash: _builtins.bytes = ...,
+        key: _builtins.bytes = ...,
+        value: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hash", b"hash", "key", b"key", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RangeEntry: _TypeAlias = RangeEntry  # noqa: Y015

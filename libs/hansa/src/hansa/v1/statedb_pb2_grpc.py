@@ -95,6 +95,11 @@ class StateDbStub:
                 request_serializer=hansa_dot_v1_dot_statedb__pb2.GetRootRequest.SerializeToString,
                 response_deserializer=hansa_dot_v1_dot_statedb__pb2.GetRootResponse.FromString,
                 _registered_method=True)
+        self.GetRange = channel.unary_unary(
+                '/hansa.v1.StateDb/GetRange',
+                request_serializer=hansa_dot_v1_dot_statedb__pb2.GetRangeRequest.SerializeToString,
+                response_deserializer=hansa_dot_v1_dot_statedb__pb2.GetRangeResponse.FromString,
+                _registered_method=True)
 
 
 class StateDbServicer:
@@ -192,6 +197,14 @@ class StateDbServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRange(self, request, context):
+        """Accounts, or slots of an account, of a committed block in the order of their keys' hashes. For debugging:
+        RESOURCE_EXHAUSTED with reason RANGE_TOO_LARGE when so much would have to be looked through that others would wait.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StateDbServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -254,6 +267,11 @@ def add_StateDbServicer_to_server(servicer, server):
                     servicer.GetRoot,
                     request_deserializer=hansa_dot_v1_dot_statedb__pb2.GetRootRequest.FromString,
                     response_serializer=hansa_dot_v1_dot_statedb__pb2.GetRootResponse.SerializeToString,
+            ),
+            'GetRange': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRange,
+                    request_deserializer=hansa_dot_v1_dot_statedb__pb2.GetRangeRequest.FromString,
+                    response_serializer=hansa_dot_v1_dot_statedb__pb2.GetRangeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -581,6 +599,33 @@ class StateDb:
             '/hansa.v1.StateDb/GetRoot',
             hansa_dot_v1_dot_statedb__pb2.GetRootRequest.SerializeToString,
             hansa_dot_v1_dot_statedb__pb2.GetRootResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hansa.v1.StateDb/GetRange',
+            hansa_dot_v1_dot_statedb__pb2.GetRangeRequest.SerializeToString,
+            hansa_dot_v1_dot_statedb__pb2.GetRangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

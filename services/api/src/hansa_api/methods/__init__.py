@@ -3,6 +3,7 @@
 from hansa_api.limits import Limits
 from hansa_api.methods import (
     debug,
+    debug_state,
     eth_blocks,
     eth_calls,
     eth_fees,
@@ -38,7 +39,7 @@ _GROUPS = (
     txpool,
 )
 
-_TRACES = (debug, trace)
+_TRACES = (debug, debug_state, trace)
 """Whoever may call these makes a member run whole blocks again: not for everybody (spec apis 9)."""
 
 

@@ -47,10 +47,11 @@ async def run_call(
     request = executor_pb2.CallRequest(
         block=selector,
         to=args.to or b"",
-        gas=min(args.gas or 0, api.limits.call_gas),
+        gas=None if args.gas is None else min(args.gas, api.limits.call_gas),
         gas_price=_wei(args.gas_price),
         max_fee_per_gas=_wei(args.max_fee_per_gas),
         max_priority_fee_per_gas=_wei(args.max_priority_fee_per_gas),
+        max_fee_per_blob_gas=_wei(args.max_fee_per_blob_gas),
         value=_wei(args.value),
         data=args.data,
         access_list=[
@@ -67,6 +68,8 @@ async def run_call(
     setattr(request, "from", args.sender or _ZERO_ADDRESS)
     if args.nonce is not None:
         request.nonce = args.nonce
+    if args.blob_hashes is not None:
+        request.blob_hashes = b"".join(args.blob_hashes)
     answer = await api.backend.call(request)
     if answer.status == executor_pb2.CALL_STATUS_SUCCESS:
         return answer
@@ -81,6 +84,8 @@ async def fill_transaction(api: Api, args: CallArgs) -> dict[str, Any]:
         raise InvalidParams("missing from: whose nonce and balance are meant")
     if args.to is None and not args.data:
         raise InvalidParams("contract creation without any data provided")
+    if args.blob_hashes is not None:
+        raise InvalidParams("blob transactions are not supported on this chain")
     _check_chain(api, args)
     if args.nonce is None:
         pooled = (await api.backend.pending_nonces([args.sender]))[0]

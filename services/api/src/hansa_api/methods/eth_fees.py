@@ -3,10 +3,14 @@
 from typing import Any
 
 from hansa_api.api import Api
+from hansa_api.blocks import CommittedBlock
 from hansa_api.errors import HeaderNotFound
 from hansa_api.limits import Limits
 from hansa_api.params import At, Param, block_number, count_or_number, percentiles
 from hansa_api.registry import Method
+
+GAS_PER_BLOB = 131_072
+"""EIP-4844."""
 
 
 def gas_price(api: Api) -> str:
@@ -24,9 +28,10 @@ def base_fee(api: Api) -> str:
     return hex(api.fees.next_base_fee(api.heads.head))
 
 
-def blob_base_fee(_api: Api) -> str:
-    """The least blob base fee there is: blob transactions are refused here, so it never rises."""
-    return "0x1"
+async def blob_base_fee(api: Api) -> str:
+    """Blob base fee of the newest block, wei. It rises only on imported chains: elsewhere blob transactions are refused."""
+    head = await api.heads.latest()
+    return hex(api.chain.kernel.blob_base_fees(head.header_rlp)[0])
 
 
 async def fee_history(api: Api, count: int, newest: At, wanted: list[float]) -> dict[str, Any]:
@@ -41,17 +46,27 @@ async def fee_history(api: Api, count: int, newest: At, wanted: list[float]) -> 
         if block is None:
             raise HeaderNotFound(f"block {number}")
         blocks.append(block)
+    kernel = api.chain.kernel
+    blob_fees = [kernel.blob_base_fees(block.header_rlp) for block in (*blocks, last)]
     fees = [hex(0 if api.fees.free else (block.header.base_fee_per_gas or 0)) for block in blocks]
     found: dict[str, Any] = {
         "oldestBlock": hex(last.number - count + 1 if count else 0),
         "baseFeePerGas": [*fees, hex(api.fees.next_base_fee(last))] if count else [],
         "gasUsedRatio": [block.header.gas_used / block.header.gas_limit for block in blocks],
-        "baseFeePerBlobGas": ["0x1"] * (count + 1) if count else [],
-        "blobGasUsedRatio": [0.0] * count,
+        "baseFeePerBlobGas": [*(hex(fee) for fee, _ in blob_fees[:-1]), hex(blob_fees[-1][1])] if count else [],
+        "blobGasUsedRatio": [_blob_ratio(api, block) for block in blocks],
     }
     if wanted:
         found["reward"] = [[hex(tip) for tip in await api.fees.rewards(block, wanted)] for block in blocks]
     return found
+
+
+def _blob_ratio(api: Api, block: CommittedBlock) -> float:
+    """Part of the block's room for blobs that it used."""
+    rules = api.chain.kernel.blob_rules(block.header.timestamp)
+    if rules is None or not rules[1]:
+        return 0.0
+    return (block.header.blob_gas_used or 0) / (rules[1] * GAS_PER_BLOB)
 
 
 def methods(limits: Limits) -> list[Method]:

@@ -7,6 +7,7 @@ import orjson
 from hansa.v1 import executor_pb2
 
 from hansa_api.api import Api
+from hansa_api.blocks import CommittedBlock
 from hansa_api.errors import LimitExceeded
 from hansa_api.history import resolve_height
 from hansa_api.limits import Limits
@@ -31,9 +32,32 @@ TRACE_DEPTH_MAX = 1_024
 
 
 async def of_block(api: Api, at: At) -> Any:
-    """All traces of a block, in one array."""
+    """All traces of a block, in one array; before the merge its rewards are among them."""
     found = await found_block(api, at)
-    return _joined(await trace_block(api, found, LOCALIZED) if found.number else [])
+    traces = await trace_block(api, found, LOCALIZED) if found.number else []
+    return _joined([*traces, orjson.dumps(rewards(api, found))])
+
+
+def rewards(api: Api, found: CommittedBlock) -> list[dict[str, Any]]:
+    """What a block before the merge earned its maker, then the makers of its uncles."""
+    if not found.number:
+        return []
+    earned = api.chain.kernel.rewards(found.header_rlp, found.ommers)
+    listed = [("block", earned[-1]), *(("uncle", uncle) for uncle in earned[:-1])] if earned else []
+    return [
+        {
+            "action": {"author": "0x" + author.hex(), "rewardType": kind, "value": hex(wei)},
+            "blockHash": "0x" + found.hash.hex(),
+            "blockNumber": found.number,
+            "result": None,
+            "subtraces": 0,
+            "traceAddress": [],
+            "transactionHash": None,
+            "transactionPosition": None,
+            "type": "reward",
+        }
+        for kind, (author, wei) in listed
+    ]
 
 
 async def of_transaction(api: Api, transaction_hash: bytes) -> Any:
@@ -84,6 +108,8 @@ async def raw_transaction(api: Api, raw: bytes, types: list[str]) -> Any:
     traces = (await api.backend.trace(request)).traces
     found = orjson.loads(traces[0])
     found.pop("transactionHash", None)
+    if "revertReason" in found:  # as of a call, since it is none of a block
+        found["output"] = found.pop("revertReason")
     return found
 
 
@@ -144,8 +170,8 @@ async def filtered(api: Api, wanted: Filter) -> Any:
     skipped = 0
     for number in range(max(start, 1), stop + 1):
         found = await found_block(api, At(number=number))
-        for traces in await trace_block(api, found, LOCALIZED):
-            for trace in orjson.loads(traces):
+        for traces in (*map(orjson.loads, await trace_block(api, found, LOCALIZED)), rewards(api, found)):
+            for trace in traces:
                 if not _matches(trace, wanted):
                     continue
                 if skipped < wanted.after:
@@ -166,7 +192,7 @@ def _matches(trace: dict[str, Any], wanted: Filter) -> bool:
     action = trace["action"]
     sender = action.get("from", action.get("address"))
     created = (trace.get("result") or {}).get("address")
-    recipient = action.get("to", action.get("refundAddress", created))
+    recipient = action.get("to", action.get("refundAddress", action.get("author", created)))
     return (not wanted.senders or sender in wanted.senders) and (
         not wanted.recipients or recipient in wanted.recipients
     )

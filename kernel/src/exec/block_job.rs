@@ -24,6 +24,13 @@ use crate::tx::{TxBatch, TxError};
 pub const ROUNDS_MAX: u32 = 64;
 /// While building: rounds of the whole block, after which it is closed with what it has.
 const BUILDING_ROUNDS_MAX: u32 = 4 * ROUNDS_MAX;
+/// While building: gas limits of runs that a miss ended, of one transaction and of all, in gas limits of the block. Who
+/// computes long before reading what nobody could foresee costs a builder that again each round, and pays nothing when
+/// left out.
+const MISSED_GAS_OF_ONE: u64 = 2;
+const MISSED_GAS: u64 = 8;
+/// Rounds that a transaction has whatever its gas.
+const ROUNDS_OF_ONE_MIN: u32 = 8;
 /// Work of one step in gas: about 100 ms of usual code, and well above what a fast round needs.
 pub const STEP_WORK: u64 = 16_000_000;
 /// Keys that the protocol itself reads, with room to spare.
@@ -152,6 +159,29 @@ enum Phase {
     Run,
 }
 
+/// Misses of exact runs, while building.
+#[derive(Debug, Default)]
+struct Stuck {
+    /// Position of the transaction that missed last.
+    at: usize,
+    /// Its rounds, and the gas limits of its runs.
+    rounds: u32,
+    gas: u64,
+    /// Gas limits of all runs that missed.
+    all_gas: u64,
+}
+
+impl Stuck {
+    fn count(&mut self, at: usize, gas: u64) {
+        if self.at != at {
+            (self.at, self.rounds, self.gas) = (at, 0, 0);
+        }
+        self.rounds += 1;
+        self.gas = self.gas.saturating_add(gas);
+        self.all_gas = self.all_gas.saturating_add(gas);
+    }
+}
+
 /// Executes one block. Every step either asks, stops at its work limit, or ends.
 #[derive(Debug)]
 pub struct BlockJob {
@@ -165,8 +195,7 @@ pub struct BlockJob {
     given: Vec<u8>,
     hints: Keys,
     rounds_max: u32,
-    /// Rounds since the transaction at `done.next` first missed, while building.
-    stuck: (usize, u32),
+    stuck: Stuck,
     ommers_hash: B256,
     withdrawals_root: Option<B256>,
     stats: Stats,
@@ -222,7 +251,7 @@ impl BlockJob {
             given,
             hints: keys,
             rounds_max,
-            stuck: (usize::MAX, 0),
+            stuck: Stuck::default(),
             ommers_hash: attached.ommers_hash(),
             withdrawals_root: (fork >= Fork::Shanghai).then(|| attached.withdrawals_root()),
             stats: counts,
@@ -304,18 +333,21 @@ impl BlockJob {
 
     /// While building, a transaction that asks again and again is left out, and a block that does is closed.
     fn count_stuck(&mut self) {
-        if self.stuck.0 == self.done.next {
-            self.stuck.1 += 1;
-        } else {
-            self.stuck = (self.done.next, 1);
-        }
         if !self.plan.building {
             return;
         }
+        let at = self.done.next;
+        let tx = self.plan.tx_at(at).and_then(|index| self.plan.txs.get(index)?.as_ref());
+        self.stuck.count(at, tx.map_or(0, |tx| tx.gas_limit));
+        let gas = self.plan.env.gas_limit;
+        let in_vain = self.stuck.rounds >= ROUNDS_OF_ONE_MIN && self.stuck.gas >= gas.saturating_mul(MISSED_GAS_OF_ONE);
         if self.stats.rounds >= BUILDING_ROUNDS_MAX || self.state.over_keys_max() {
             self.done.close(&self.plan);
-        } else if self.stuck.1 > self.rounds_max {
+        } else if self.stuck.rounds > self.rounds_max || in_vain {
+            // Before the block is closed for its gas, or this one would come first in the next block again.
             self.done.give_up(&self.plan);
+        } else if self.stuck.all_gas >= gas.saturating_mul(MISSED_GAS) {
+            self.done.close(&self.plan);
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
 
 use crate::error::{InputError, InputResult};
+use crate::keccak::keccak256_all;
 use crate::pack;
 
 /// Bytes of an account record at the border.
@@ -179,11 +180,13 @@ impl Values {
             let most = format!("at most one code for each of {} accounts", accounts.len());
             return Err(InputError::new("account_codes", most, advice.len()));
         }
-        let code = |(hash, code): (&B256, &&[u8])| {
+        let advice: Vec<&[u8]> = advice.into_iter().filter(|code| !code.is_empty()).collect();
+        let (found, advised) = (keccak256_all(&codes), keccak256_all(&advice));
+        let code = |((hash, code), found): ((&B256, &&[u8]), B256)| {
             if code.is_empty() && *hash != KECCAK256_EMPTY {
                 return Ok(None);
             }
-            if keccak256(code) != *hash {
+            if found != *hash {
                 return Err(InputError::new(
                     "codes",
                     format!("code of hash {hash}"),
@@ -195,13 +198,9 @@ impl Values {
         Ok(Self {
             accounts: accounts.iter().map(|bytes| Record::decode("accounts", bytes)).collect::<InputResult<_>>()?,
             slots: slots.iter().map(|bytes| U256::from_be_bytes(*bytes)).collect(),
-            codes: asked.codes.iter().zip(&codes).map(code).collect::<InputResult<_>>()?,
+            codes: asked.codes.iter().zip(&codes).zip(found).map(code).collect::<InputResult<_>>()?,
             blocks: blocks.iter().map(B256::from).collect(),
-            advice: advice
-                .into_iter()
-                .filter(|code| !code.is_empty())
-                .map(|code| (keccak256(code), Bytes::copy_from_slice(code)))
-                .collect(),
+            advice: advised.into_iter().zip(advice).map(|(hash, code)| (hash, Bytes::copy_from_slice(code))).collect(),
         })
     }
 }
@@ -216,6 +215,8 @@ fn counted(field: &str, expected: usize, got: usize) -> InputResult<()> {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::keccak256;
+
     use super::*;
 
     fn asked() -> Keys {

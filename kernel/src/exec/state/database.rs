@@ -31,6 +31,7 @@ impl Recorded for JobState {
     fn begin(&mut self) {
         self.mode = Mode::Exact;
         self.missed = false;
+        self.lookahead.begin();
         self.read_codes.clear();
         self.read_blocks.clear();
     }
@@ -44,6 +45,7 @@ impl revm::Database for JobState {
     type Error = StateError;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        self.lookahead.read();
         let mode = self.mode;
         let mut bars_creation = false;
         let info = if let Some(entry) = self.entry(address) {
@@ -82,6 +84,7 @@ impl revm::Database for JobState {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.lookahead.read();
         if let Some(known) = self.accounts.get(&address).and_then(|entry| entry.slots.get(&slot)) {
             return Ok(known.now);
         }

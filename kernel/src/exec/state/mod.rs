@@ -1,14 +1,20 @@
 //! The state as one job sees it: answers and cached values of the parent block under what the job has executed so far.
 //! It is the database that revm reads, and it records what it lacks.
 
+mod code;
 mod database;
 mod fold;
 mod growth;
+mod lookahead;
 mod peek;
 mod results;
 mod tracing;
 
+use code::analysed;
+pub use code::bytecode;
 pub use fold::Mark;
+pub use lookahead::GUESSED_KEYS_MAX;
+use lookahead::Lookahead;
 
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
 use alloy_primitives::map::{AddressMap, B256Map, HashMap, U256Map, hash_map};
@@ -23,8 +29,6 @@ use super::cache::CacheView;
 use super::need::{Keys, Record, Values};
 use crate::evm::Recorded;
 
-/// New keys that one guessed run of a transaction may find.
-pub const GUESSED_KEYS_MAX: usize = 64;
 /// Guessed balance of a sender, wei: enough for any fee.
 const GUESSED_BALANCE: U256 = U256::from_limbs([0, 0, 1, 0]);
 /// Guessed value of a slot. Zero would make most token transfers revert before they show their other keys.
@@ -44,12 +48,6 @@ pub enum StateError {
 }
 
 impl DBErrorMarker for StateError {}
-
-/// Code as revm runs it. Delegations (EIP-7702) are told apart by their form.
-#[must_use]
-pub fn bytecode(code: Bytes) -> Bytecode {
-    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
-}
 
 /// Fields of an account that execution reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +171,7 @@ pub struct JobState {
     /// Keys asked for so far, all rounds.
     asked: usize,
     keys_max: usize,
+    lookahead: Lookahead,
     /// The exact run missed something: its result is void.
     missed: bool,
     /// Codes and block hashes read in the current run.
@@ -190,7 +189,8 @@ pub struct JobState {
 }
 
 impl JobState {
-    /// An empty state on rules `spec`, over `cache` if there is one.
+    /// An empty state on rules `spec`, over `cache` if there is one. `keys_max`: how many may be read; as many again may
+    /// be asked for in vain, since a wide guess comes after one that was right.
     #[must_use]
     pub fn new(spec: SpecId, cache: Option<CacheView>, keys_max: usize) -> Self {
         Self {
@@ -202,7 +202,8 @@ impl JobState {
             wanted: Keys::default(),
             wanted_count: 0,
             asked: 0,
-            keys_max,
+            keys_max: keys_max.saturating_mul(2),
+            lookahead: Lookahead::default(),
             missed: false,
             read_codes: Vec::new(),
             read_blocks: Vec::new(),
@@ -242,6 +243,7 @@ impl JobState {
     /// The keys to ask for now; they are not asked for again.
     pub fn take_wanted(&mut self) -> Keys {
         self.asked += self.wanted_count;
+        self.lookahead.ask(self.wanted_count);
         self.wanted_count = 0;
         std::mem::take(&mut self.wanted)
     }
@@ -305,7 +307,7 @@ impl JobState {
                 None => drop(self.codes.insert(*hash, None)),
             }
         }
-        let codes: Vec<(B256, Bytecode)> = codes.into_iter().map(|(hash, code)| (hash, bytecode(code))).collect();
+        let codes = analysed(codes);
         if let Some(cache) = &self.cache {
             cache.keep(
                 asked.accounts.iter().copied().zip(values.accounts.iter().copied()),
@@ -447,13 +449,18 @@ impl JobState {
     /// Begin a run on guesses for a transaction of `sender`.
     pub fn begin_guessing(&mut self, sender: Address, nonce: u64) {
         Recorded::begin(self);
-        self.mode = Mode::Guess { sender, nonce, budget: GUESSED_KEYS_MAX };
+        self.mode = Mode::Guess { sender, nonce, budget: self.lookahead.take() };
     }
 
     fn miss<T>(&mut self, new: bool, guess: impl FnOnce() -> Option<T>) -> Result<T, StateError> {
-        self.missed = true;
+        let first = !std::mem::replace(&mut self.missed, true);
         match &mut self.mode {
-            Mode::Exact => Err(StateError::Missing),
+            Mode::Exact => {
+                if first {
+                    self.lookahead.missed();
+                }
+                Err(StateError::Missing)
+            }
             Mode::Guess { budget, .. } => {
                 *budget = budget.saturating_sub(usize::from(new));
                 if *budget == 0 {

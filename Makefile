@@ -9,7 +9,7 @@ CLIENTS := tests/integration/clients
 IMAGE ?= hansa:latest
 UP ?=
 
-.PHONY: help setup up down test unit integration conformance chaos lint fmt proto kernel bench bench-kernel bench-figures bench-worst-case docs image
+.PHONY: help setup up down test unit integration conformance chaos lint fmt proto kernel bench bench-kernel bench-figures bench-worst-case sim-report docs image
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "\033[36m%-12s\033[0m %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ conformance: setup ## every public test of Ethereum with every runner, whole pub
 
 chaos: setup clients ## every fault ten times; writes docs/internals/reliability.md
 	HANSA_CHAOS_ROUNDS=10 $(RUN) pytest tests/chaos --timeout 7200
+
+sim-report: setup ## go on with the simulation campaign (MINUTES=60: so long); writes docs/internals/simulation.md
+	$(RUN) hansa sim report --work-minutes $(or $(MINUTES),0)
 
 lint: setup ## ruff, mypy, clippy, buf, generated files, licences
 	$(RUN) ruff check .

@@ -56,7 +56,7 @@ class Checkers:
         self.durable_votes: dict[int, set[Key]] = {node.index: set() for node in world.nodes}
         self.doubles: dict[tuple[int, Phase, int, int], str] = {}  # that an honest member must have found
         self.found: dict[tuple[int, Phase, int, int], None] = {}
-        self._heard: dict[tuple[int, int, int, Phase, int], tuple[int, bytes]] = {}
+        self._heard: dict[tuple[int, int, int, Phase, int], tuple[int, bytes, bytes]] = {}
         self._failed_views: dict[int, int] = {}
         self._events = 0
 
@@ -187,7 +187,13 @@ class Checkers:
             or not head < vote.to_height <= head + HEIGHTS_AHEAD_MAX
         ):
             return
-        if vote.phase is Phase.VIEW_CHANGE or vote.to_height != vote.from_height + 1 or vote.level or vote.shard:
+        if (
+            vote.phase is Phase.VIEW_CHANGE
+            or vote.to_height != vote.from_height + 1
+            or vote.level
+            or vote.shard
+            or vote.epoch
+        ):
             return
         message = world.keys.crypto.vote_message(vote)
         if not world.keys.validators.verify_votes([vote.signer], message, [vote.signature])[0]:
@@ -195,8 +201,8 @@ class Checkers:
         slot = (node.index, node.life, vote.to_height, vote.phase, vote.signer)
         known = self._heard.get(slot)
         if known is None or vote.view > known[0]:
-            self._heard[slot] = (vote.view, vote.to_hash)
-        elif vote.view == known[0] and vote.to_hash != known[1]:
+            self._heard[slot] = (vote.view, vote.to_hash, vote.from_hash)
+        elif vote.view == known[0] and (vote.to_hash, vote.from_hash) != known[1:]:
             self.doubles.setdefault((vote.signer, vote.phase, vote.to_height, vote.view), node.name)
 
     def evidence(self, node: Node, effect: fx.ReportEvidence) -> None:
@@ -205,7 +211,7 @@ class Checkers:
         if first.signer not in self.world.faulty:
             raise self.world.violation(f"evidence against the honest {first.signer}: {_text(first)}, {_text(second)}")
         same = (first.phase, first.to_height, first.view) == (second.phase, second.to_height, second.view)
-        if first.signer != second.signer or not same or first.to_hash == second.to_hash:
+        if first.signer != second.signer or not same or first.same_statement(second):
             raise self.world.violation(f"{node.name} tells evidence of nothing: {_text(first)}, {_text(second)}")
         self.world.points.sometimes("double vote found")
         self.found[first.signer, first.phase, first.to_height, first.view] = None

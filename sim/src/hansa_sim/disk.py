@@ -55,8 +55,7 @@ class Folder:
     _names: dict[str, File] = field(default_factory=dict)
     _names_on_disk: dict[str, File] = field(default_factory=dict)
     _renames: list[Callable[[dict[str, File]], None]] = field(default_factory=list)  # done, not durable
-    _renames_durable: int = 0  # how many changes of names have reached the disk so far
-    _queue: list[tuple[str, File | None, int]] = field(default_factory=list)
+    _queue: list[Callable[[], None]] = field(default_factory=list)  # in the order in which a process waits for them
     _handles: list[File | None] = field(default_factory=list)
 
     # --- logfolder.LogFolder ------------------------------------------------------------------------------------------
@@ -92,13 +91,14 @@ class Folder:
                 target.lost.append((target.clean_to, len(target.cache)))
                 target.clean_to = len(target.cache)
             self._fail("sync", errno.EIO)
-        self._queue.append(("data", target, len(target.cache)))
+        size = len(target.cache)
+        self._queue.append(lambda: target.write_back(size))
 
     def sync_file(self, file: int) -> None:
         self.sync_data(file)
 
     def sync_names(self) -> None:
-        self._queue.append(("names", None, self._renames_durable + len(self._renames)))
+        self._queue.append(self._names_synced)
 
     def rename(self, name: str, new_name: str) -> None:
         self._change(lambda names: names.__setitem__(new_name, names.pop(name)))
@@ -117,18 +117,18 @@ class Folder:
     def settle(self) -> None:
         """Every sync that was asked for is over."""
         for step in self._queue:
-            self._apply(step)
+            step()
         self._queue.clear()
 
     @property
     def is_durable(self) -> bool:
         """Whether everything in the named files would survive a power cut."""
-        return not self._queue and all(file.is_durable for file in self._names.values())
+        return all(file.is_durable for file in self._names.values())
 
     def power_cut(self) -> None:
         """Only what is on the disk remains: any beginning of the syncs under way, any pages of what was not synced."""
         for step in self._queue[: self.random.randrange(len(self._queue) + 1)]:
-            self._apply(step)
+            step()
         self._queue.clear()
         for rename in self._renames[: self.random.randrange(len(self._renames) + 1)]:
             rename(self._names_on_disk)
@@ -180,19 +180,12 @@ class Folder:
             change(names)
 
         apply(self._names)
-        self._renames.append(apply)
+        self._queue.append(lambda: self._renames.append(apply))
 
-    def _apply(self, step: tuple[str, File | None, int]) -> None:
-        kind, file, size = step
-        if kind == "data":
-            assert file is not None
-            file.write_back(size)
-            return
-        count = size - self._renames_durable
-        for rename in self._renames[:count]:
+    def _names_synced(self) -> None:
+        for rename in self._renames:
             rename(self._names_on_disk)
-        del self._renames[:count]
-        self._renames_durable = size
+        self._renames.clear()
 
     def _tear(self, file: File) -> None:
         unsynced = file.cache[file.clean_to :]

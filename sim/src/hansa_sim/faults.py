@@ -233,8 +233,9 @@ def _executor_away(world: World, fault: Fault, node: Node, draw: Random) -> None
 def _clock_jump(world: World, fault: Fault, node: Node, draw: Random) -> None:
     """The clock of one member, always the same, jumps; f members may be wrong."""
     wrong = [member for member in range(world.members) if member in world.skewed]
-    room = (world.members - 1) // 3 - len(world.faulty)
-    if not wrong and room > 0 and node.member not in world.profile.indispensable:
+    room = (world.members - 1) // 3 - len(world.faulty) - len(world.plan.dead_in_calm)
+    able = node.member not in (*world.profile.indispensable, *world.faulty, *world.plan.dead_in_calm)
+    if not wrong and room > 0 and able:
         wrong = [node.member]
     for member in wrong:
         world.skewed[member] = None

@@ -125,6 +125,7 @@ class Node:
         # Clock: the wall is `offset_ms` ahead; the monotonic one runs faster by `drift_ppm`.
         self.offset_ms = 0
         self.drift_ppm = 0
+        self.restored = b""  # a block that the vote log knew at the start and statedb did not
         self.accepted_before_life: dict[bytes, None] = {}
         self._perform = self._performers()
 
@@ -171,7 +172,9 @@ class Node:
             kept += [("prepared", on.view, on.to_height, on.to_hash) for on in locked]
             world.checkers.durable(self, kept)
         head = self.chain.head
+        self.restored = b""
         if recovered.prepared and recovered.prepared[-1].certificate.to_height > head.number:
+            self.restored = recovered.prepared[-1].certificate.to_hash
             world.points.sometimes("statedb behind the vote log at a start")
         config = EngineConfig(
             genesis_hash=world.genesis.hash,
@@ -551,6 +554,8 @@ class Node:
                 del self.journal[name]
                 if name in self.accepted_before_life:
                     self.world.points.sometimes("transaction accepted before a crash committed after it")
+        if candidate.hash == self.restored:
+            self.world.points.sometimes("block of the vote log committed after a restart")
         self._push_again()
         self.held.pop(candidate.hash, None)
         self.world.committed(self, candidate)

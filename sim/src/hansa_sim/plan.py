@@ -140,7 +140,8 @@ def draw_plan(engine: str, members: int, seed: int, minutes: float) -> Plan:
         bytes_per_ms=draw.choice((0, 0, 0, 20, 125)),
     )
     faulty = _faulty(profile, n, draw)
-    offsets = _offsets(profile, n, faulty, draw)
+    dead = _dead(profile, n, faulty, draw)
+    offsets = _offsets(profile, n, (*faulty, *dead), draw)
     return Plan(
         seed=seed,
         engine=engine,
@@ -150,7 +151,7 @@ def draw_plan(engine: str, members: int, seed: int, minutes: float) -> Plan:
         quality=quality,
         engine_settings=settings,
         faulty=faulty,
-        dead_in_calm=_dead(profile, n, faulty, draw),
+        dead_in_calm=dead,
         faults=_faults(profile, n, faulty, calm_ms, draw),
         work_ms=draw.choice((2, 10, 50, 200)),
         sync_ms=draw.choice((0, 1, 5, 30)),
@@ -184,12 +185,13 @@ def _dead(profile: Profile, n: int, faulty: dict[int, str], draw: Random) -> tup
     return tuple(sorted(dead))
 
 
-def _offsets(profile: Profile, n: int, faulty: dict[int, str], draw: Random) -> tuple[int, ...]:
-    """Clocks within half a second of each other, but for at most f members in some runs."""
+def _offsets(profile: Profile, n: int, others: tuple[int, ...], draw: Random) -> tuple[int, ...]:
+    """Clocks within half a second of each other, but for some members in some runs: with those that are faulty, or dead
+    in the calm, no more than f, since they refuse what others propose."""
     offsets = [draw.randint(-500, 500) for _ in range(n)]
     if draw.random() < 0.3:
-        room = (n - 1) // 3 - len(faulty)
-        able = [member for member in range(n) if member not in faulty and member not in profile.indispensable]
+        room = (n - 1) // 3 - len(others)
+        able = [member for member in range(n) if member not in others and member not in profile.indispensable]
         for member in draw.sample(able, min(max(room, 0), len(able))):
             offsets[member] = draw.choice((-3_600_000, 3_600_000, draw.randint(-3_600_000, 3_600_000)))
     return tuple(offsets)

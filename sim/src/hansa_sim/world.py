@@ -76,6 +76,7 @@ class World:
         self.accepted: dict[bytes, tuple[Node, int]] = {}  # transaction -> by whom, when
         self.skewed: dict[int, None] = {}  # members whose clocks are off by more than proposals may be
         self.execution_failure = plan.execution_failure
+        self.work_most_ms = plan.work_ms
         self.calm = False
         self.events = self.commits = self.view_changes = self.crashes = self.power_cuts = 0
         self.partitions = self.corruptions = self.transactions = 0
@@ -123,7 +124,7 @@ class World:
 
     def work_ms(self) -> int:
         """How long our executor takes for the next thing."""
-        return self.work_random.randrange(self.plan.work_ms + 1)
+        return self.work_random.randrange(self.work_most_ms + 1)
 
     def executor_fails(self) -> bool:
         """Whether our executor is away just now."""
@@ -156,10 +157,9 @@ class World:
             self.later(1_000, self._connect, one, other, life, other_life)
             return
         for near, far in ((one, other), (other, one)):
-            if not near.reachable.get(far.member, False):
-                near.reachable[far.member] = True
-                near.feed(ev.PeerUp(near.now_ms(), far.member))
-                near.push_own(far.member)
+            near.reachable[far.member] = True
+            near.feed(ev.PeerUp(near.now_ms(), far.member))
+            near.push_own(far.member)
 
     def stopped(self, node: Node) -> None:
         """A copy ends: its peers notice, sooner or later."""
@@ -171,11 +171,15 @@ class World:
                     self.network.reset(node.index, other.index)
                 if other.engine is not None:
                     delay = 1 + int(self.network_random.random() * 3_000)
-                    self.later(delay, self._disconnect, other, node, other.life, node.life)
+                    self.later(delay, self._disconnect, other, node, other.life)
 
-    def _disconnect(self, near: Node, far: Node, life: int, far_life: int) -> None:
-        gone = far.engine is None or far.life > far_life + 1
-        if near.life == life and near.engine is not None and gone and near.reachable.get(far.member, False):
+    def _disconnect(self, near: Node, far: Node, life: int) -> None:
+        if (
+            near.life == life
+            and near.engine is not None
+            and far.engine is None
+            and near.reachable.get(far.member, False)
+        ):
             near.reachable[far.member] = False
             near.feed(ev.PeerDown(near.now_ms(), far.member))
 
@@ -247,7 +251,7 @@ class World:
         self.network.cut(lambda one, other: False)
         for row in self.network.links:
             for link in row:
-                link.clogged_until = 0
+                link.clogged_until = link.free_at = 0
 
     def good_network(self) -> None:
         """The calm's links."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from .core.buggify import buggify
 from .core.logstate import LogState
 from .core.records import (
     FILE_HEAD_BYTES,
@@ -131,7 +132,7 @@ class VoteLog:
         """Blocks up to `height` are committed in statedb. The marker is written with the next records: losing it
         costs a longer recovery and nothing else. Rotates a log that has grown large."""
         self._pruned_unwritten = max(height, self._pruned_unwritten or 0)
-        if self._size >= self._rotate_bytes:
+        if self._size >= self._rotate_bytes or buggify("rotate_now"):
             self._state.apply([PrunedRecord(self._pruned_unwritten)])
             self._pruned_unwritten = None
             try:

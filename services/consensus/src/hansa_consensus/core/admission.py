@@ -38,6 +38,7 @@ class Admission:
     _mark: tuple[int, int] = (0, 0)  # of our highest vote of any phase
     _released: int = -1
     _exempt: bool = False
+    _claims: tuple[int, int] = (0, 0)  # see `_claimed`
 
     def __post_init__(self) -> None:
         if self.self_index is None:
@@ -63,6 +64,9 @@ class Admission:
     def answered(self, member: int, head: int, vote: tuple[int, int]) -> None:
         """A member has told its certified head and the highest (view, height) that it has seen us vote for."""
         self._answers[member] = _Answer(head, vote)
+        claims = sorted((answer.vote for answer in self._answers.values()), reverse=True)
+        faulty = self.members - self.crypto.quorum(self.members)
+        self._claims = claims[faulty] if len(claims) > faulty else (0, 0)
 
     def saw_certificate(self, certificate: Certificate) -> None:
         """A valid commit certificate: does it prove that our log is an old one?"""
@@ -120,9 +124,7 @@ class Admission:
 
     def _claimed(self) -> tuple[int, int]:
         """The highest (view, height) that f + 1 members, so at least one honest one, have seen us vote for."""
-        claims = sorted((answer.vote for answer in self._answers.values()), reverse=True)
-        faulty = self.members - self.crypto.quorum(self.members)
-        return claims[faulty] if len(claims) > faulty else (0, 0)
+        return self._claims
 
     def _observe(self, height: int) -> None:
         self.mode = Mode.OBSERVING

@@ -7,6 +7,7 @@ skeleton of `handle`: take note of the event, then do everything that has become
 from dataclasses import dataclass
 
 from .admission import Admission
+from .buggify import buggify
 from .catchup import CatchUp
 from .chain import Chain
 from .effects import (
@@ -252,6 +253,8 @@ class ChainEngine:
     def _reply(self, member: int, *, always: bool = False) -> None:
         """Tell a member that is behind where we are, not too often."""
         peer = self.peers[member]
+        if buggify("answer_dropped"):
+            return
         if always or self.now_ms >= peer.replied_ms + REPLY_INTERVAL_MS:
             peer.replied_ms = self.now_ms
             self._send_status(member, answer=False)

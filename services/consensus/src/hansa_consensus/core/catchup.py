@@ -6,6 +6,7 @@ others.
 
 from dataclasses import dataclass, field
 
+from .buggify import buggify
 from .chain import Chain
 from .effects import Effect, ReportPeer, RequestBlocks
 from .engine import Crypto
@@ -53,7 +54,8 @@ class CatchUp:
         chain = self.chain
         if chain.halted:
             return None
-        self.queue = {height: item for height, item in self.queue.items() if height > chain.head.number}
+        if self.queue:
+            self.queue = {height: item for height, item in self.queue.items() if height > chain.head.number}
         if chain.advance(now_ms) and chain.certificates.get(chain.height) is not None:
             self.wanted_since_ms = None
             return self._prefetch(now_ms)
@@ -103,7 +105,9 @@ class CatchUp:
         member = able[self.attempts % len(able)]
         self.attempts += 1
         self.requests += 1
-        count = min(SYNC_BLOCKS_MAX, max(1, self.chain.highest_known - from_height + 1))
+        count = min(
+            1 if buggify("fetch_one_block") else SYNC_BLOCKS_MAX, max(1, self.chain.highest_known - from_height + 1)
+        )
         self.request = _Request(self.requests, member, from_height, count, now_ms + SYNC_DEADLINE_MS)
         self.out.append(RequestBlocks(self.requests, member, from_height, count))
         return self.request.deadline_ms

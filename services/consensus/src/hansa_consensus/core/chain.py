@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from .buggify import buggify
 from .codec import certificate_is_well_formed
 from .effects import AbandonBlock, CommitBlock, Effect, ExecuteBlock, HaltVoting, ReportPeer
 from .engine import Crypto, EngineConfig
@@ -151,8 +152,9 @@ class Chain:
     def _evict(self, newest: bytes) -> None:
         certified = self.certificates.get(self.height)
         keep = {newest, *self.protected, *([certified.to_hash] if certified is not None else [])}
+        most = 1 if buggify("few_candidates") else CANDIDATES_PER_HEIGHT_MAX
         for block_hash in list(self.candidates):
-            if len(self.candidates) <= CANDIDATES_PER_HEIGHT_MAX:
+            if len(self.candidates) <= most:
                 return
             if block_hash not in keep:
                 del self.candidates[block_hash]

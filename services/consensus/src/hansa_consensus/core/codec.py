@@ -29,13 +29,17 @@ class Malformed(ValueError):
     """The bytes are not what they should be."""
 
 
+_SHORT_BYTES = [bytes([0x80 + length]) for length in range(56)]
+
+
 def rlp_encode(item: Item) -> bytes:
     """Ethereum's RLP (yellow paper, appendix B)."""
     if isinstance(item, bytes):
-        if len(item) == 1 and item[0] < 0x80:
+        length = len(item)
+        if length == 1 and item[0] < 0x80:
             return item
-        return _prefix(0x80, len(item)) + item
-    body = b"".join(rlp_encode(part) for part in item)
+        return (_SHORT_BYTES[length] if length < 56 else _prefix(0x80, length)) + item
+    body = b"".join([rlp_encode(part) for part in item])
     return _prefix(0xC0, len(body)) + body
 
 

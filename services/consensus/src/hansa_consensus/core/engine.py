@@ -101,6 +101,7 @@ class EngineConfig:
     empty_block_time_ms: int = 5_000  # 0: never an empty block
     request_timeout_ms: int = 2_000
     leader_term: int = 64  # blocks
+    leaders: Callable[[int, int], int] | None = None  # of (height, view); None: the design's rotation
     shard: int = 0
     epoch: int = 0
 

@@ -4,7 +4,7 @@ The servicer turns messages into these and back; lengths (32-byte hashes, 48-byt
 `check_shape` of the core, so nothing in here trusts a peer's lengths. Integers are unsigned and below 2^64.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
@@ -55,11 +55,35 @@ class Vote:
 
     def signed(self, signature: bytes) -> "Vote":
         """The same vote with its signature."""
-        return replace(self, signature=signature)
+        return Vote(  # `replace` takes four times as long, and every vote passes here
+            self.phase,
+            self.from_hash,
+            self.from_height,
+            self.to_hash,
+            self.to_height,
+            self.view,
+            self.signer,
+            signature,
+            self.shard,
+            self.epoch,
+            self.level,
+            self.next_set_hash,
+        )
 
     def same_statement(self, other: "Vote") -> bool:
         """Whether both sign the same bytes (signer and signature apart)."""
-        return replace(self, signer=0, signature=b"") == replace(other, signer=0, signature=b"")
+        return (  # what differs most often comes first
+            self.to_hash == other.to_hash
+            and self.view == other.view
+            and self.phase is other.phase
+            and self.to_height == other.to_height
+            and self.from_hash == other.from_hash
+            and self.from_height == other.from_height
+            and self.shard == other.shard
+            and self.epoch == other.epoch
+            and self.level == other.level
+            and self.next_set_hash == other.next_set_hash
+        )
 
 
 @dataclass(frozen=True, slots=True)

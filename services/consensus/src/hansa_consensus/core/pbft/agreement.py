@@ -6,6 +6,7 @@ Knows the view and what a new-view has bound, but not how views change: that is 
 from typing import Any
 
 from hansa_consensus.core.base import ChainEngine
+from hansa_consensus.core.buggify import buggify
 from hansa_consensus.core.chain import CandidateState
 from hansa_consensus.core.codec import vote_is_well_formed
 from hansa_consensus.core.effects import (
@@ -45,6 +46,9 @@ class Agreement(ChainEngine):
         self._building = False
         self._retry_build_ms = 0
         self._vote_refused: tuple[int, int] | None = None  # (height, view) that our signer will not vote in
+        heights = [block.certificate.to_height for block in self.recovered.prepared]
+        heights += [vote.to_height for vote in self.recovered.votes if vote.phase is Phase.COMMIT]
+        self._voted_height = max(heights, default=0)  # in the life before
 
     # --- what view changes add --------------------------------------------------------------------------------------
 
@@ -66,17 +70,13 @@ class Agreement(ChainEngine):
         """
         return self.admission.may_vote and not self.catchup.is_behind and self.chain.height >= self._voted_height
 
-    @property
-    def _voted_height(self) -> int:
-        heights = [block.certificate.to_height for block in self.recovered.prepared]
-        heights += [vote.to_height for vote in self.recovered.votes if vote.phase is Phase.COMMIT]
-        return max(heights, default=0)
-
     def _is_enough(self, signers: list[int], validators: int) -> bool:
         return len(signers) >= self.crypto.quorum(validators)
 
     def _leader(self, height: int, view: int) -> int:
         """Design, "Views and leaders"."""
+        if self.config.leaders is not None:
+            return self.config.leaders(height, view)
         return (height // self.config.leader_term + view) % self.members
 
     def _view(self) -> int:
@@ -120,11 +120,13 @@ class Agreement(ChainEngine):
             self.chain.add(candidate, event.sender)
             return
         self._stash[key] = (event.sender, candidate, event)
-        if len(self._stash) > PROPOSALS_STASHED_MAX:
+        if len(self._stash) > (1 if buggify("short_stash") else PROPOSALS_STASHED_MAX):
             del self._stash[max(self._stash, key=lambda at: (at[1] - self.view, at[0]))]
 
     def _look_at_stash(self) -> None:
         """Proposals whose height has come become candidates; that of our view is considered."""
+        if not self._stash:
+            return
         for key in [key for key in self._stash if key[0] <= self.chain.height and key[1] <= self.view]:
             sender, candidate, event = self._stash[key]
             if key == (self.chain.height, self.view) and not self.changing:

@@ -80,13 +80,17 @@ class ViewChangeBook:
 
     def above(self, view: int, *, without: int | None) -> list[int]:
         """Views above `view` that members other than `without` want, ascending, one per member."""
-        return sorted(
-            change.vote.view for signer, change in self.latest.items() if change.vote.view > view and signer != without
+        return sorted(  # no generator: asked after every event
+            [
+                change.vote.view
+                for signer, change in self.latest.items()
+                if change.vote.view > view and signer != without
+            ]
         )
 
     def count_from(self, view: int) -> int:
         """Members that want `view` or a higher one."""
-        return sum(change.vote.view >= view for change in self.latest.values())
+        return sum([change.vote.view >= view for change in self.latest.values()])
 
     def of_view(self, view: int) -> list[ViewChange]:
         """Those for exactly this view, ascending by signer."""

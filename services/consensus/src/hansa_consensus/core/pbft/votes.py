@@ -73,6 +73,8 @@ class VoteBook:
         slots = self.slots.get((statement.to_height, statement.phase), {})
         validators = self.config.validator_set(statement.to_height)
         quorum = self.crypto.quorum(len(validators))
+        if len(slots) < quorum:
+            return None
         agreeing = [slot for slot in slots.values() if slot.vote.same_statement(statement)]
         if len(agreeing) < quorum:
             return None

@@ -6,16 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from consensus_world import (
-    OracleCrypto,
-    OracleRules,
-    OracleValidators,
-    digest,
-    genesis_head,
-    make_header,
-    oracle_aggregate,
-    oracle_signature,
-)
 from hansa_consensus.core import effects as fx
 from hansa_consensus.core import events as ev
 from hansa_consensus.core.codec import prepared_certificates_bytes
@@ -34,17 +24,30 @@ from hansa_consensus.core.types import (
     ViewChange,
     Vote,
 )
+from hansa_sim.oracles import (
+    Header,
+    OracleCrypto,
+    OracleRules,
+    OracleValidators,
+    block_hash,
+    candidate_of,
+    genesis_head,
+    oracle_aggregate,
+    oracle_signature,
+    transactions_root,
+)
 
 T = TypeVar("T")
 GENESIS = genesis_head()
 CRYPTO = OracleCrypto(GENESIS.hash)
 
 
-def block(parent: Candidate | Head, *, proposer: int, nonce: int = 0, valid: bool = True) -> Candidate:
+def block(parent: Candidate | Head, *, proposer: int, nonce: int = 0) -> Candidate:
     """A block on `parent`."""
-    header = make_header(parent.number + 1, parent.hash, proposer, nonce, valid)
-    block_hash = digest(b"block", header)
-    return Candidate(block_hash, parent.number + 1, parent.hash, header, block_hash, b"access")
+    header = Header(
+        parent.number + 1, parent.hash, 0, proposer, True, transactions_root(b""), bytes(32), nonce
+    ).encode()
+    return replace(candidate_of(header, block_hash(header)), access_list=b"access")
 
 
 def vote(signer: int, phase: Phase, on: Candidate, view: int = 0) -> Vote:

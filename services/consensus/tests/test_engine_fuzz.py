@@ -40,8 +40,7 @@ class Fuzz:
         self.blocks: list[Candidate] = [block(GENESIS, proposer=nonce % 4, nonce=nonce) for nonce in range(4)]
         for _ in range(12):
             parent = self.random.choice(self.blocks)
-            proposer, valid = self.random.randrange(4), self.random.random() < 0.9
-            self.blocks.append(block(parent, proposer=proposer, nonce=self.random.randrange(99), valid=valid))
+            self.blocks.append(block(parent, proposer=self.random.randrange(4), nonce=self.random.randrange(99)))
         # Agreement may not be broken by more than f members: only blocks of one line ever get commit certificates.
         self.line = [self.blocks[0]]
         for each in self.blocks:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 from consensus_traces import CRYPTO, GENESIS, Desk, block, certificate, only, sent, view_change, vote, votes_sent
-from consensus_world import oracle_signature
 from hansa_consensus.core import effects as fx
 from hansa_consensus.core import events as ev
 from hansa_consensus.core.engine import Mode, Refusal
 from hansa_consensus.core.limits import OBSERVE_HEIGHTS
 from hansa_consensus.core.signer import WatermarkSigner
 from hansa_consensus.core.types import Candidate, Head, Phase, Recovered, Vote
+from hansa_sim.oracles import oracle_signature
 
 A = block(GENESIS, proposer=0, nonce=1)
 B = block(GENESIS, proposer=0, nonce=2)

@@ -22,7 +22,6 @@ from consensus_traces import (
     vote,
     votes_sent,
 )
-from consensus_world import oracle_signature
 from hansa_consensus.core import effects as fx
 from hansa_consensus.core import events as ev
 from hansa_consensus.core.kernel_crypto import KernelCrypto
@@ -51,6 +50,7 @@ from hansa_consensus.core.types import (
     ViewChange,
     Vote,
 )
+from hansa_sim.oracles import oracle_signature
 
 A = block(GENESIS, proposer=0, nonce=1)
 B = block(GENESIS, proposer=0, nonce=2)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from consensus_traces import CRYPTO, GENESIS, Desk, block, only, reasons, sent, timers, vote
-from consensus_world import oracle_signature
 from hansa_consensus.core import effects as fx
 from hansa_consensus.core import events as ev
 from hansa_consensus.core.engine import Mode
 from hansa_consensus.core.poa import PoaEngine
 from hansa_consensus.core.types import Certificate, Phase, PreparedBlock, Proposal, Recovered
+from hansa_sim.oracles import oracle_signature
 
 A = block(GENESIS, proposer=0, nonce=1)
 B = block(GENESIS, proposer=0, nonce=2)

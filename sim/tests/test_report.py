@@ -55,3 +55,13 @@ def test_parts_of_a_campaign_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     summaries = [Summary.from_json(each.data["seeds"]["pbft"]["summary"]) for each in (campaign, whole)]
     assert summaries[0].to_json() == summaries[1].to_json()
     assert "| seeds run (target) | 3 (3) |" in campaign.page()
+
+
+def test_state_that_a_large_campaign_never_reached_is_named(tmp_path: Path) -> None:
+    summary = Summary(seeds=report.POINTS_AFTER_SEEDS)
+    summary.points_seeds.update(["vote log rotated"])
+    entry = {"next": summary.seeds, "summary": summary.to_json()}
+    (tmp_path / "results.json").write_text(json.dumps({"seeds": {"poa": entry}}))
+    unreached = Campaign(tmp_path / "results.json", 1, lambda text: None).unreached()
+    assert "poa: power of all members cut" in unreached
+    assert "poa: vote log rotated" not in unreached

@@ -84,6 +84,7 @@ def run(
 def _tell(engine: str, members: int, seed: int, minutes: float) -> bool:
     """Run a seed again and show what is wrong with it; False when nothing is."""
     from .plan import draw_plan
+    from .report import commit
     from .seeds import minimise, run_plan
 
     plan = draw_plan(engine, members, seed, minutes)
@@ -94,7 +95,7 @@ def _tell(engine: str, members: int, seed: int, minutes: float) -> bool:
     smaller = minimise(plan)
     last = run_plan(smaller)
     output.plain(last.picture)
-    output.plain(f"\nseed {seed}, {plan.members} members: {outcome.violation}")
+    output.plain(f"\ncommit {commit()}, seed {seed}, {plan.members} members: {outcome.violation}")
     output.plain(f"smallest plan found: {last.violation}")
     output.plain(f"  faulty: {smaller.faulty}, dead in the calm: {smaller.dead_in_calm}, buggify: {smaller.buggify}")
     output.plain(f"  network: {smaller.quality}")
@@ -206,7 +207,7 @@ def report(
         campaign.go_on(work_minutes * 60)
     page.write_text(campaign.page())
     _print(campaign.as_json(), as_json=as_json)
-    if campaign.violations() or any(not caught.seeds for caught in campaign.caught()):
+    if campaign.violations() or campaign.unreached() or any(not caught.seeds for caught in campaign.caught()):
         raise typer.Exit(1)
 
 

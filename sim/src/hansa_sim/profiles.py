@@ -26,6 +26,10 @@ class Profile:
     has_views: bool = True
     checks_locks: bool = False  # PBFT's rules P3 to P7
 
+    def patience_ms(self, engine: Any) -> int:
+        """How long the engine will wait for a leader as things stand, or for nobody."""
+        return int(engine._timeout_ms()) if self.has_views else 0
+
     def bounds(self, engine: Any, members: int) -> Iterator[tuple[str, int, int]]:
         """(name, size, bound) of the engine's queues, maps and caches."""
         yield "candidates", len(engine.chain.candidates), CANDIDATES_PER_HEIGHT_MAX

@@ -29,6 +29,7 @@ SEEDS: Final = {"pbft": 10_000, "poa": 2_000}
 """Targets of the specification."""
 SAMPLES: Final = 100_000
 SAVED_EVERY: Final = 20
+POINTS_AFTER_SEEDS: Final = 500
 SAMPLE_SHARD: Final = 500
 SHARES: Final = {"mutants": 0.1, "pbft": 0.5, "poa": 0.1, "drop": 0.12, "late": 0.13, "sample": 0.05}
 """Of the time, when it does not suffice for all."""
@@ -42,7 +43,7 @@ class Campaign:
         self.workers = workers
         self.tell = tell
         self.data: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        self.commit = _commit()
+        self.commit = commit()
 
     def save(self) -> None:
         """All or nothing."""
@@ -148,6 +149,16 @@ class Campaign:
         seeds = sum(len(entry["summary"]["violations"]) for entry in self.data.get("seeds", {}).values())
         return int(seeds + sum(len(entry["violations"]) for entry in self.data.get("twins", {}).values()))
 
+    def unreached(self) -> list[str]:
+        """Named states that no seed of a campaign of some size has reached: a gap in the faults."""
+        found = []
+        for engine, entry in self._of("seeds"):
+            summary = Summary.from_json(entry["summary"])
+            if summary.seeds >= POINTS_AFTER_SEEDS:
+                names = points_of(PROFILES[engine].has_views)
+                found += [f"{engine}: {name}" for name in names if not summary.points_seeds[name]]
+        return found
+
     def caught(self) -> list[Caught]:
         """Of the planted bugs that were tried."""
         entries = self.data.get("mutants", {}).get("found", {}).get("caught", {})
@@ -163,6 +174,7 @@ class Campaign:
             },
             "planted": len(caught),
             "caught": sum(each.seeds > 0 for each in caught),
+            "unreached": self.unreached(),
             "violations": self.violations(),
         }
 
@@ -262,7 +274,9 @@ def _commits(entry: dict[str, Any]) -> str:
     return ", ".join(f"{commit} ({count:,})" for commit, count in entry["commits"].items())
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Short name of the one checked out; with + when sources differ from it."""
+
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
         return done.stdout.strip()

@@ -22,6 +22,9 @@ CALM_BLOCKS: Final = 3
 """By which the chain must rise in the calm for everybody that is correct."""
 SETTLED_MS: Final = 25_000
 """What was accepted this long before the end must be committed by then."""
+RECOVERY_MS: Final = 10_000
+DOUBLINGS_MS: Final = 60_000
+"""The cap of the request time-out."""
 CALM_WORK_MS: Final = 20
 """Executors keep up with the shortest block interval then; behind a slower one nobody could catch up."""
 
@@ -161,6 +164,13 @@ def _calm(world: World) -> int:
             world.later(0, node.work)
     correct = [node for node in world.honest() if node.member not in plan.dead_in_calm]
     start, goal = world.now, world.height() + CALM_BLOCKS
+    bound = _bound(world, correct)
+
+    def first() -> bool:
+        return any(len(node.chain.blocks) > goal - CALM_BLOCKS for node in correct)
+
+    if not world.run(min(plan.until_ms, start + bound), first) and start + bound < plan.until_ms:
+        raise world.violation(f"L1: no block after {bound} ms of calm")
 
     def risen() -> bool:
         return all(node.engine is not None and len(node.chain.blocks) >= goal for node in correct)
@@ -173,6 +183,15 @@ def _calm(world: World) -> int:
     world.run(plan.until_ms)
     _ending(world, correct)
     return recovery
+
+
+def _bound(world: World, correct: list[Node]) -> int:
+    """L1: 10 s and the time until a block is due; at worst f + 1 views fail first, each waiting twice as long."""
+    plan, profile = world.plan, world.profile
+    due = 2 * max(plan.block_time_ms, int(plan.engine_settings["empty_block_time_ms"]))
+    patience = max((profile.patience_ms(node.engine) for node in correct if node.engine is not None), default=0)
+    waits = [min(patience << failed, DOUBLINGS_MS) for failed in range(1 + (plan.members - 1) // 3)]
+    return RECOVERY_MS + due + sum(waits)
 
 
 def _ending(world: World, correct: list[Node]) -> None:

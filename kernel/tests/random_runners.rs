@@ -16,12 +16,13 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use random::{Choices, HEAD, Plan, Rules, Runner, batch, cache, plan, request_of, someone, without_stats, world_of};
 
-const RUNNERS: [How; 4] = [How::Auto, How::Window, How::Stm, How::AccessList];
+const RUNNERS: [How; 5] = [How::Auto, How::Window, How::Stm, How::AccessList, How::Lanes];
 /// A quarter of the blocks is by our own rules, the newest forks come more often than the others.
-const RULES: [Rules; 12] = [
+const RULES: [Rules; 13] = [
     Rules::Hansa,
     Rules::Hansa,
-    Rules::Hansa,
+    Rules::Lanes,
+    Rules::Lanes,
     Rules::Fork(Fork::Osaka),
     Rules::Fork(Fork::Osaka),
     Rules::Fork(Fork::Prague),
@@ -147,9 +148,35 @@ proptest! {
     }
 }
 
+#[test]
+fn transactions_in_disjoint_ranges_run_apart_without_a_conflict() {
+    // Two lanes; in each, what one transaction writes the next one reads.
+    let plans: Vec<Plan> = (0..40).map(|number| Plan::promised(number % 2, 4 + number % 2)).collect();
+    let world = world_of(Rules::Lanes);
+    let run = |runner, known: &Keys| {
+        let cache = cache(&world, known);
+        let request = BlockRequest {
+            cache: cache.view(HEAD),
+            running: Running { runner, ..Running::default() },
+            ..request_of(&batch(&plans, Rules::Lanes), false, Rules::Lanes, Address::repeat_byte(0xbe))
+        };
+        let mut driver = Runner { world: &world, asked: Keys::default(), advice: true };
+        let result = POOLS[1].install(|| driver.run(request)).expect("a block");
+        (result, driver.asked)
+    };
+    let (in_order, known) = run(How::Sequential, &Keys::default());
+    let [lanes, auto, windows] = [How::Lanes, How::Auto, How::Window].map(|runner| run(runner, &known).0);
+    for by_lanes in [&lanes, &auto] {
+        let counts = by_lanes.stats.parallel;
+        assert_eq!((counts.apart, counts.conflicts, by_lanes.included.len()), (40, 0, 40), "{counts:?}");
+    }
+    assert!(windows.stats.parallel.conflicts > 0, "{:?}", windows.stats.parallel);
+    assert_eq!(without_stats(lanes), without_stats(in_order));
+}
+
 /// Long: `cargo test --release --test random_runners -- --ignored --nocapture`.
 #[test]
-#[ignore = "minutes: 10,000 blocks, each in twelve ways"]
+#[ignore = "minutes: 10,000 blocks, each in fifteen ways"]
 fn ten_thousand_random_blocks_are_the_same_by_every_runner() {
     let mut source = proptest::test_runner::TestRunner::deterministic();
     let (mut counts, strategy) = (Counts::default(), block());

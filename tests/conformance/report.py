@@ -43,11 +43,13 @@ def main() -> None:
     begun = time.monotonic()
     counts: Counts = {}
     failures: list[str] = []
+    ran: set[tuple[str, str]] = set()
     for suite in (suite for suite in SUITES if not chosen.only or suite.name in chosen.only):
         for runner in runners(suite):
             if chosen.runner in (None, runner):
                 jobs = list(suite.jobs() if runner == "sequential" else suite.parallel_jobs(runner))
                 suite_begun = time.monotonic()
+                ran.add((suite.name, runner))
                 add(counts, failures, suite.name, runner, run(jobs, runner))
                 plain(summary(counts, suite.name, runner, time.monotonic() - suite_begun))
     if (not chosen.only or "t8n" in chosen.only) and chosen.runner in (None, "sequential"):
@@ -62,7 +64,7 @@ def main() -> None:
         f"{total['passed']} passed, {total['failed']} failed, {total['cases'] - total['passed'] - total['failed']} skipped"
     )
     if not chosen.no_write:
-        PAGE.write_text(page(counts, time.monotonic() - begun))
+        PAGE.write_text(page(counts, ran, time.monotonic() - begun))
     sys.exit(1 if total["failed"] else 0)
 
 
@@ -96,7 +98,7 @@ def fork_rank(fork: str) -> tuple[int, str]:
     return (FORK_ORDER.index(fork) if fork in FORK_ORDER else len(FORK_ORDER), fork)
 
 
-def page(counts: Counts, seconds: float) -> str:
+def page(counts: Counts, ran: set[tuple[str, str]], seconds: float) -> str:
     """The page: what is run, the reasons for skipping, a table per suite and runner, one by fork."""
     total = sum(counts.values(), Counter())
     skipped = total["cases"] - total["passed"] - total["failed"]
@@ -110,7 +112,7 @@ def page(counts: Counts, seconds: float) -> str:
         f"{total['cases']} runs of cases: {total['passed']} passed, {total['failed']} failed, {skipped} skipped, in",
         f"{seconds / 60:.0f} minutes on {os.cpu_count()} cores.",
         "",
-        *left_out(counts),
+        *left_out(ran),
         "A case is skipped only for one of these reasons:",
         "",
         "| reason | meaning | cases |",
@@ -134,11 +136,10 @@ def page(counts: Counts, seconds: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def left_out(counts: Counts) -> list[str]:
+def left_out(ran: set[tuple[str, str]]) -> list[str]:
     """What a shortened run did not look at."""
     wanted = [(suite.name, runner) for suite in SUITES for runner in runners(suite)]
-    run = {(suite, runner) for suite, _, runner in counts}
-    missing = [f"{suite} ({runner})" for suite, runner in wanted if (suite, runner) not in run]
+    missing = [f"{suite} ({runner})" for suite, runner in wanted if (suite, runner) not in ran]
     return [f"**Not in this run**: {', '.join(missing)}.", ""] if missing else []
 
 

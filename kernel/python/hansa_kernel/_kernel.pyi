@@ -403,8 +403,8 @@ class BlockJob:
         transaction that takes more is dropped. `ommers` (packed headers) and `withdrawals` (RLP list) are what the block
         carries beside its transactions: rewards and balances follow from them. Of a block before Byzantium the result
         has no receipts before `BlockResult.with_state_roots`.
-        `runner`: auto, sequential, window, stm or access-list; the result is the same. Auto goes by threads, list and
-        conflicts: in order on one thread.
+        `runner`: auto, sequential, window, stm, access-list or lanes; the result is the same. Auto goes by threads,
+        promised ranges, list and conflicts: in order on one thread.
 
         Links, the fifth item of `access_list`: values that one transaction writes and a later one reads, where the later
         one would do something else without them (not balances that are only added to, not senders' nonces). u32

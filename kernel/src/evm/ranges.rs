@@ -23,7 +23,6 @@ use revm::interpreter::{
 
 use super::in_block;
 use super::set_up::{EvmContext, Recorded};
-use super::transaction::Tx;
 
 /// The name in receipts, traces and errors.
 pub const OUT_OF_RANGE: &str = "OUT_OF_RANGE";
@@ -42,14 +41,6 @@ pub struct Violation {
 
 type Context<'c, 'a, D> = InstructionContext<'c, EvmContext<'a, D>, EthInterpreter>;
 type Done = Result<(), InstructionResult>;
-
-/// Whether no order of the two transactions can matter: both promised ranges, and these share no address. Not if one of
-/// them may read what the other pays to `beneficiary`.
-#[must_use]
-pub fn disjoint(one: &Tx, other: &Tx, beneficiary: &Address) -> bool {
-    let reads_fees = one.ranges.contain(beneficiary) || other.ranges.contain(beneficiary);
-    !reads_fees && one.ranges.is_disjoint(&other.ranges)
-}
 
 /// Let the opcodes that name an address look at the ranges.
 pub fn watch<D: Recorded>(instructions: &mut EthInstructions<EthInterpreter, EvmContext<'_, D>>) {

@@ -9,6 +9,7 @@ pub mod estimate;
 pub mod exchange;
 mod growth;
 pub mod jitter;
+pub mod lanes;
 pub mod need;
 pub mod overrides;
 pub mod prefetch;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::access_list::AccessList;
 use super::commit::Ahead;
 use super::jitter::Jitter;
+use super::lanes::{self, Lanes};
 use super::sequential::{self, Committed, Pass, Plan};
 use super::state::JobState;
 use super::view::Over;
@@ -43,6 +44,8 @@ pub enum Runner {
     Stm,
     /// All on what the proposer's list says.
     AccessList,
+    /// By the ranges of addresses that transactions promised, else windows.
+    Lanes,
 }
 
 impl Runner {
@@ -55,6 +58,7 @@ impl Runner {
             "window" => Some(Self::Window),
             "stm" => Some(Self::Stm),
             "access-list" => Some(Self::AccessList),
+            "lanes" => Some(Self::Lanes),
             _ => None,
         }
     }
@@ -80,11 +84,12 @@ pub struct Counts {
     pub windows: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum How {
     Window,
     Stm,
     List,
+    Lanes(Lanes),
 }
 
 /// Chooses, block by block, and learns while the block runs.
@@ -127,7 +132,7 @@ impl Schedule {
             Runner::Auto if self.list.is_some() => Some(How::List),
             Runner::Stm => Some(How::Stm),
             Runner::Auto if self.contended && threads >= STM_THREADS => Some(How::Stm),
-            Runner::Window | Runner::Auto => Some(How::Window),
+            Runner::Window | Runner::Lanes | Runner::Auto => Some(How::Window),
         }
     }
 
@@ -160,9 +165,10 @@ impl Schedule {
             if left == 0 {
                 return Pass::Limit;
             }
-            let mut runs = self.run_ahead(plan, state, how, &ahead, left);
+            let how = self.lanes(plan, &ahead, threads).map_or(how, How::Lanes);
+            let mut runs = self.run_ahead(plan, state, &how, &ahead, left);
             let pass = sequential::run(plan, state, done, &mut left, &mut runs);
-            self.learn(how, &runs);
+            self.learn(&how, &runs);
             match pass {
                 Pass::Until => {}
                 pass => return pass,
@@ -170,11 +176,21 @@ impl Schedule {
         }
     }
 
-    fn run_ahead(&mut self, plan: &Plan, state: &JobState, how: How, ahead: &Range<usize>, left: u64) -> Runs {
+    /// Lanes, where they are worth it: beside a list, only those that keep all threads at work.
+    fn lanes(&self, plan: &Plan, ahead: &Range<usize>, threads: usize) -> Option<Lanes> {
+        if !matches!(self.running.runner, Runner::Auto | Runner::Lanes) {
+            return None;
+        }
+        let lanes = Lanes::find(plan, &(ahead.start..ahead.end.min(ahead.start + STRETCH_MAX)))?;
+        let worth_it = lanes.range().len() >= WORTH_IT && (self.list.is_none() || lanes.feed(threads));
+        (worth_it || self.running.runner == Runner::Lanes).then_some(lanes)
+    }
+
+    fn run_ahead(&mut self, plan: &Plan, state: &JobState, how: &How, ahead: &Range<usize>, left: u64) -> Runs {
         let threads = rayon::current_num_threads() as u64;
         let budget = left.saturating_mul(threads);
-        let most = if how == How::Window { self.width } else { STRETCH_MAX };
-        let range = ahead.start..ahead.end.min(ahead.start + most);
+        let most = if matches!(how, How::Window) { self.width } else { STRETCH_MAX };
+        let mut range = ahead.start..ahead.end.min(ahead.start + most);
         let jitter = self.running.jitter;
         let mut runs = match how {
             How::Window => window::run(plan, state, Over::Nothing, range.clone(), budget, jitter),
@@ -187,6 +203,10 @@ impl Schedule {
                 self.counts.repeated += u64::from(repeated);
                 runs
             }
+            How::Lanes(lanes) => {
+                range = lanes.range();
+                lanes::run(plan, state, lanes, budget, jitter)
+            }
         };
         let begun = runs.iter().take_while(|run| !matches!(run, Ahead::NotBegun)).count();
         runs.truncate(begun);
@@ -197,7 +217,7 @@ impl Schedule {
         Runs { first: range.start, until: Some(until), ahead: runs, threads, held: 0, again: 0 }
     }
 
-    fn learn(&mut self, how: How, runs: &Runs) {
+    fn learn(&mut self, how: &How, runs: &Runs) {
         self.counts.conflicts += runs.again as u64;
         let many = runs.again * MANY_CONFLICTS > runs.held + runs.again;
         match how {
@@ -208,6 +228,7 @@ impl Schedule {
                 }
             }
             How::Stm => self.contended = true,
+            How::Lanes(_) => {}
             How::Window => {
                 self.contended = many;
                 if many {

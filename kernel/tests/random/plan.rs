@@ -54,9 +54,16 @@ enum Kind {
 }
 
 impl Plan {
+    /// A call of a contract by an actor, in the chain's envelope, which promises to stay with the two.
+    pub fn promised(sender: u8, contract: u8) -> Self {
+        Self { sender, kind: 6, to: ACTORS + contract, words: [0, 0, 104], value: 0, price: 1, gas: 300_000, skew: 3 }
+    }
+
     /// The kind of this plan, or the plain one where the fork does not know it yet.
     fn kind(&self, rules: Rules) -> Kind {
         let (kind, first) = match self.kind {
+            // Now and then one that promises nothing.
+            0..13 if rules == Rules::Lanes => (Kind::Account, Fork::Osaka),
             0 => (Kind::Create, Fork::Frontier),
             1 => (Kind::Delegate, Fork::Prague),
             2 | 3 => (Kind::Transfer, Fork::Frontier),
@@ -227,14 +234,17 @@ fn account(plan: &Plan, rules: Rules, nonce: u64) -> Vec<u8> {
     let (from, to) = (sender(plan, rules), someone(plan.to));
     // The two that must lie inside, and at times some that are called, or all that follows.
     let mut inside = vec![from, if create { from.create(nonce) } else { to }];
-    inside.extend((0..plan.words[1] % 8).map(|number| someone(plan.words[0].wrapping_add(number))));
+    let lanes = rules == Rules::Lanes;
+    inside.extend(
+        (0..plan.words[1] % if lanes { 3 } else { 8 }).map(|number| someone(plan.words[0].wrapping_add(number))),
+    );
     inside.sort_unstable();
     inside.dedup();
     let mut ranges: Vec<[Address; 2]> = inside.into_iter().map(|address| [address; 2]).collect();
-    if let Some(last) = ranges.last_mut().filter(|_| plan.words[0] > 200) {
+    if let Some(last) = ranges.last_mut().filter(|_| !lanes && plan.words[0] > 200) {
         last[1] = Address::repeat_byte(0xff);
     }
-    let ranges = if plan.words[2] > 100 { ranges.as_flattened().concat() } else { Vec::new() };
+    let ranges = if lanes || plan.words[2] > 100 { ranges.as_flattened().concat() } else { Vec::new() };
     let data = if create { plan.initcode(rules.fork()) } else { plan.data() };
     let price = u128::from(plan.price);
     sign_envelope(&EnvelopeRequest {

@@ -63,6 +63,8 @@ pub enum Rules {
     Fork(Fork),
     /// Osaka with account signatures, address ranges and privileged opcodes.
     Hansa,
+    /// The same; nearly all transactions promise narrow ranges.
+    Lanes,
     /// Osaka with dear reads and growth, and with caps that random blocks often reach.
     Priced,
 }
@@ -97,7 +99,7 @@ impl Rules {
     pub fn spec(self) -> Spec {
         match self {
             Self::Fork(fork) => Spec::of_fork(fork, 1),
-            Self::Hansa => HANSA.clone(),
+            Self::Hansa | Self::Lanes => HANSA.clone(),
             Self::Priced => PRICED.clone(),
         }
     }
@@ -105,7 +107,7 @@ impl Rules {
     pub fn fork(self) -> Fork {
         match self {
             Self::Fork(fork) => fork,
-            Self::Hansa | Self::Priced => Fork::Osaka,
+            Self::Hansa | Self::Lanes | Self::Priced => Fork::Osaka,
         }
     }
 }

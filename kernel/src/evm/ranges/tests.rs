@@ -1,9 +1,9 @@
 use alloy_primitives::{Address, U256, hex};
 use revm::context::TxEnv;
 use revm::context::result::ExecutionResult;
-use revm::primitives::TxKind;
 
 use super::*;
+use crate::evm::Tx;
 use crate::evm::testing::{SENDER, World, call};
 use crate::exec::receipts::{FailureReason, Receipt, summarize};
 use crate::tx::{AddressRange, AddressRanges};
@@ -160,23 +160,6 @@ fn a_delegation_that_leads_outside_ends_the_call() {
     let mut world = World::new(ON).with(HERE, 0, &code).with(INSIDE, 0, &delegated(OUTSIDE)).with(OUTSIDE, 0, &[0x00]);
     let (result, _) = world.run(ranged(call(HERE, GAS, "")));
     assert_eq!(U256::from_be_slice(result.output().expect("output")), U256::ZERO);
-}
-
-#[test]
-fn disjoint_transactions_share_no_address() {
-    let tx = |first: u8, last: u8| Tx {
-        ranges: AddressRanges::new(vec![AddressRange {
-            first: Address::repeat_byte(first),
-            last: Address::repeat_byte(last),
-        }])
-        .expect("one"),
-        ..TxEnv { caller: Address::repeat_byte(first), kind: TxKind::Call(Address::ZERO), ..TxEnv::default() }.into()
-    };
-    let beneficiary = Address::repeat_byte(0xbb);
-    assert!(disjoint(&tx(1, 2), &tx(3, 4), &beneficiary));
-    assert!(!disjoint(&tx(1, 3), &tx(3, 4), &beneficiary));
-    assert!(!disjoint(&tx(1, 2), &TxEnv::default().into(), &beneficiary));
-    assert!(!disjoint(&tx(0xbb, 0xbc), &tx(3, 4), &beneficiary), "it may read its fees");
 }
 
 #[test]

@@ -7,21 +7,20 @@
 
 pub mod memory;
 pub mod tasks;
+pub mod written;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use alloy_primitives::KECCAK256_EMPTY;
-use revm::state::Account;
-
-use self::memory::{Change, Memory, Place, Shift};
+use self::memory::{Memory, Place};
 use self::tasks::{Task, Tasks};
+use self::written::write;
 use super::commit::{Ahead, Run, account_holds, run_apart};
 use super::jitter::Jitter;
 use super::sequential::{Plan, WORK_PER_TX};
-use super::state::{Fields, JobState};
-use super::view::{AccountRead, Over, View};
+use super::state::JobState;
+use super::view::{Over, View};
 use crate::evm::{self, Evm, Purpose};
 
 /// Runs of one transaction, after which what is left goes in order.
@@ -150,7 +149,8 @@ impl<'b> Stretch<'b> {
     /// Put what a run wrote into the memory. True if it wrote a key that its last run did not.
     fn record(&self, at: usize, run: Option<Run>) -> bool {
         let place = self.place(at);
-        let written = run.as_ref().map(|run| self.write(place, run)).unwrap_or_default();
+        let written =
+            run.as_ref().map(|run| write(self.memory, self.plan.env.beneficiary, place, run)).unwrap_or_default();
         let before = {
             let mut last = self.last(at);
             last.run = run;
@@ -161,50 +161,6 @@ impl<'b> Stretch<'b> {
             self.memory.forget(*gone, place);
         }
         written.iter().any(|one| !before.contains(one))
-    }
-
-    fn write(&self, place: u32, run: &Run) -> Vec<Place> {
-        let beneficiary = self.plan.env.beneficiary;
-        let mut written = Vec::with_capacity(run.reads.accounts.len() + run.reads.slots.len() + 1);
-        let tip = Shift { plus: run.tip, ..Shift::default() };
-        let mut tipped = run.tip.is_zero();
-        for read in &run.reads.accounts {
-            let Some(account) = run.changes.get(&read.address) else { continue };
-            if !account.is_touched() {
-                continue;
-            }
-            let mut change = change_of(run.strict, read, account);
-            if read.address == beneficiary && !tipped {
-                tipped = true;
-                change = Some(match change {
-                    Some(Change::Set(fields)) => Change::Set(tip.apply(fields)),
-                    Some(Change::Shift(shift)) => {
-                        Change::Shift(Shift { plus: shift.plus.saturating_add(run.tip), ..shift })
-                    }
-                    None => Change::Shift(tip),
-                });
-            }
-            if let Some(change) = change {
-                self.memory.put_account(read.address, place, change);
-                written.push(Place::Account(read.address));
-            }
-            if account.info.code_hash != KECCAK256_EMPTY
-                && !account.info.code_hash.is_zero()
-                && read.fields.unwrap_or_default().code_hash != account.info.code_hash
-                && let Some(code) = &account.info.code
-            {
-                self.memory.put_code(account.info.code_hash, code.clone());
-            }
-            for (slot, value) in account.storage.iter().filter(|(_, slot)| slot.is_changed()) {
-                self.memory.put_slot(read.address, *slot, place, value.present_value);
-                written.push(Place::Slot(read.address, *slot));
-            }
-        }
-        if !tipped {
-            self.memory.put_account(beneficiary, place, Change::Shift(tip));
-            written.push(Place::Account(beneficiary));
-        }
-        written
     }
 
     fn check(&self, evm: &mut Evm<'_, View<'b>>, at: usize, incarnation: u32) -> Option<Task> {
@@ -232,20 +188,4 @@ impl<'b> Stretch<'b> {
             });
         accounts && run.reads.slots.iter().all(|read| view.slot_again(read.address, read.slot) == Some(read.value))
     }
-}
-
-fn change_of(strict: bool, read: &AccountRead, account: &Account) -> Option<Change> {
-    let gone = account.is_selfdestructed() || account.is_empty();
-    let fields = Fields::from(&account.info);
-    if strict {
-        let after = (!gone).then_some(fields);
-        return (after != read.fields).then_some(Change::Set(after));
-    }
-    let before = read.fields.unwrap_or_default();
-    let shift = Shift {
-        nonce: (fields.nonce != before.nonce).then_some(fields.nonce),
-        plus: fields.balance.saturating_sub(before.balance),
-        minus: before.balance.saturating_sub(fields.balance),
-    };
-    (shift != Shift::default()).then_some(Change::Shift(shift))
 }

@@ -30,13 +30,10 @@ from hansa_consensus.core.types import (
     Certificate,
     Head,
     Message,
-    NewView,
-    PeerStatus,
     PreparedBlock,
     Proposal,
     SyncBlock,
     ViewChange,
-    Vote,
 )
 from hansa_consensus.limits import RESEND_AFTER_BLOCKS
 from hansa_consensus.votelog import VoteLog, VoteLogFailed
@@ -56,14 +53,6 @@ EVENTS_PER_STEP_MAX: Final = 64
 """As the service's limit: waiting events that share one sync."""
 RECENT_BLOCKS: Final = 8
 PUSHED_MAX: Final = 200
-
-_RECEIVED: Final[dict[type, Callable[[int, int, Any], ev.Event]]] = {
-    Vote: ev.VoteReceived,
-    ViewChange: ev.ViewChangeReceived,
-    NewView: ev.NewViewReceived,
-    Certificate: ev.CertificateReceived,
-    PeerStatus: ev.StatusReceived,
-}
 
 
 class Chain:
@@ -393,7 +382,7 @@ class Node:
         if type(message) is Proposal:
             self.feed(ev.ProposalReceived(now, sender, message, self.wall_ms()))
         else:
-            self.feed(_RECEIVED[type(message)](now, sender, message))
+            self.feed(self.world.profile.received[type(message)](now, sender, message))
 
     def _set_timer(self, effect: fx.SetTimer) -> None:
         generation = self.timers.get(effect.timer, 0) + 1

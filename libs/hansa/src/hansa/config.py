@@ -13,9 +13,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hansa.environment import VariableInvalid, merge, read_environment
+from hansa.errors import Explained
 
 
-class SettingsInvalid(ValueError):
+class SettingsInvalid(Explained, ValueError):
     """A setting is unknown or has a wrong value; the text names it and says what was expected."""
 
 

@@ -8,12 +8,16 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from hansa.errors import EXIT_UNREACHABLE, Explained
+
 ANSWER_BYTES_MAX: Final = 256 << 20
 """Largest answer that is read: debug methods answer with tens of megabytes."""
 
 
-class NodeUnreachable(Exception):
+class NodeUnreachable(Explained):
     """Nothing answers at the URL, or not with JSON-RPC."""
+
+    status = EXIT_UNREACHABLE
 
     def __init__(self, url: str, problem: str) -> None:
         super().__init__(f"{url} does not answer ({problem})")
@@ -21,7 +25,7 @@ class NodeUnreachable(Exception):
         self.problem = problem
 
 
-class RpcError(Exception):
+class RpcError(Explained):
     """The node answered with an error: its `code`, `message` and `data`."""
 
     def __init__(self, method: str, code: int, message: str, data: Any = None) -> None:

@@ -10,8 +10,10 @@ ChainFileError
 
 from pathlib import Path
 
+from hansa.errors import Explained
 
-class ChainFileError(Exception):
+
+class ChainFileError(Explained):
     """Base: `path` is the file."""
 
     def __init__(self, path: Path, text: str) -> None:

@@ -1,7 +1,9 @@
 """What can be wrong with a chain spec."""
 
+from hansa.errors import Explained
 
-class ChainSpecInvalid(ValueError):
+
+class ChainSpecInvalid(Explained, ValueError):
     """A chain spec is refused: `where` (a key such as `config.hansa.consensus.engine`) and `problem`, with the remedy."""
 
     def __init__(self, where: str, problem: str) -> None:

@@ -13,9 +13,10 @@ import typer
 
 from hansa import __version__
 from hansa.cli import output
-from hansa.cli.output import EXIT_FAILED, AsJson
+from hansa.cli.output import AsJson
 from hansa.cli.target import DataFolder
 from hansa.consortium.folder import DEFAULT, ConsortiumFolder, Shape
+from hansa.errors import EXIT_FAILED
 
 app = typer.Typer()
 

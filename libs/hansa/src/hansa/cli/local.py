@@ -8,9 +8,10 @@ from typing import Annotated, Final
 import typer
 
 from hansa.cli import output
-from hansa.cli.output import EXIT_UNREACHABLE, AsJson, CommandFailed
+from hansa.cli.output import AsJson, CommandFailed
 from hansa.cli.target import DataFolder
 from hansa.consortium.folder import DEFAULT
+from hansa.errors import EXIT_UNREACHABLE
 
 app = typer.Typer()
 

@@ -22,7 +22,7 @@ from hansa.cli import (
     transactions,
     validator,
 )
-from hansa.cli.output import EXIT_FAILED, EXIT_UNREACHABLE, CommandFailed
+from hansa.errors import EXIT_FAILED, Explained
 
 app = typer.Typer(
     name="hansa",
@@ -52,27 +52,13 @@ def main() -> None:
 
 def run(command: Callable[[], object]) -> int:
     """Run a command; errors that have a text for people become that text and a status."""
-    # Imported late: most commands end before any of them is needed.
-    from hansa.chainfiles.errors import ChainFileError
-    from hansa.chainspec.errors import ChainSpecInvalid
-    from hansa.config import SettingsInvalid
-    from hansa.consortium.errors import ConsortiumError
-    from hansa.jsonrpc import NodeUnreachable, RpcError
-    from hansa.keys.errors import KeysInvalid
-    from hansa.replay.errors import ReplayError
-
     try:
         command()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else EXIT_FAILED
-    except CommandFailed as error:
-        return _ended(error, error.status)
-    except NodeUnreachable as error:
-        return _ended(error, EXIT_UNREACHABLE)
-    except (RpcError, ConsortiumError, ChainSpecInvalid, KeysInvalid, SettingsInvalid) as error:
-        return _ended(error, EXIT_FAILED)
-    except (ChainFileError, ReplayError) as error:
-        return _ended(error, EXIT_FAILED)
+    except Explained as error:
+        sys.stderr.write(f"✗ {error}\n")
+        return error.status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -80,11 +66,6 @@ def run(command: Callable[[], object]) -> int:
         sys.stderr.close()
         return 0
     return 0
-
-
-def _ended(error: Exception, status: int) -> int:
-    sys.stderr.write(f"✗ {error}\n")
-    return status
 
 
 if __name__ == "__main__":

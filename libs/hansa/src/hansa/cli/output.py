@@ -2,19 +2,17 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import orjson
 import typer
 
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_UNREACHABLE: Final = 3
+from hansa.errors import EXIT_FAILED, EXIT_USAGE, Explained
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-class CommandFailed(Exception):
+class CommandFailed(Explained):
     """A command ends with this text on standard error and this status."""
 
     def __init__(self, text: str, status: int = EXIT_FAILED) -> None:

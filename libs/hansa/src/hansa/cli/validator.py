@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from hansa.cli import output
-from hansa.cli.output import EXIT_UNREACHABLE, AsJson, CommandFailed, usage
+from hansa.cli.output import AsJson, CommandFailed, usage
 from hansa.cli.target import DataFolder
 from hansa.consortium.folder import DEFAULT
+from hansa.errors import EXIT_UNREACHABLE
 
 if TYPE_CHECKING:
     from hansa.v1.consensus_pb2 import GetStatusResponse

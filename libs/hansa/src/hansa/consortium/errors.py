@@ -1,7 +1,9 @@
 """What can go wrong with a local consortium."""
 
+from hansa.errors import Explained
 
-class ConsortiumError(Exception):
+
+class ConsortiumError(Explained):
     """Something a person has to look at: `problem`, and what to do about it."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from hansa.errors import Explained
 
-class KeysInvalid(Exception):
+
+class KeysInvalid(Explained):
     """A key file is refused: `path`, what is wrong with it, and what to do."""
 
     def __init__(self, path: Path | str, problem: str, remedy: str = "") -> None:

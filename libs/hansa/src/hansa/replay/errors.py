@@ -8,8 +8,10 @@ ReplayError
 
 from pathlib import Path
 
+from hansa.errors import Explained
 
-class ReplayError(Exception):
+
+class ReplayError(Explained):
     """Base; the text says what to do."""
 
 

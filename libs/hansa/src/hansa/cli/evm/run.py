@@ -8,7 +8,8 @@ import typer
 from hansa.cli import output
 from hansa.cli.evm import trace
 from hansa.cli.evm.t8n import EXIT_CONFIG, EXIT_IO, EXIT_JSON
-from hansa.cli.output import EXIT_FAILED, CommandFailed
+from hansa.cli.output import CommandFailed
+from hansa.errors import EXIT_FAILED
 
 GAS: Final = 10_000_000_000
 SENDER: Final = "0x" + b"sender".rjust(20, b"\0").hex()

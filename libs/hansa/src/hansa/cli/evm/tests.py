@@ -11,8 +11,9 @@ import typer
 
 from hansa.cli import output
 from hansa.cli.evm import trace
-from hansa.cli.output import EXIT_FAILED, CommandFailed, usage
+from hansa.cli.output import CommandFailed, usage
 from hansa.conformance import Case, FileResult, Job, Setting, find_test_files, run_jobs
+from hansa.errors import EXIT_FAILED
 
 Paths = Annotated[list[Path], typer.Argument(help="Files of tests, or folders of them.", metavar="PATH...")]
 Fork = Annotated[str | None, typer.Option("--fork", help="Only cases of this fork or network.")]

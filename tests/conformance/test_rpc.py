@@ -5,7 +5,6 @@ compared and why.
 """
 
 import json
-import os
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from support.rpc_cases import (
     difference,
     imported_and_served,
     io_cases,
+    long_run,
     run_cases,
     skips,
     unpacked,
@@ -31,10 +31,6 @@ from support.rpc_cases import (
 from support.vectors import needs_vectors
 
 pytestmark = [needs_vectors, pytest.mark.vectors]
-
-long_run = pytest.mark.skipif(
-    not os.environ.get("HANSA_CONFORMANCE"), reason="takes a minute: `make conformance` runs it"
-)
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,12 @@
 """Calls, estimates, access lists and simulations on an imported chain, where what must come out can be told without
 another client: by the rules of gas, and by hashing again what a simulated block shows."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 import rlp
 from eth_utils import keccak
-from support.chains import EXECUTION_APIS
-from support.rpc_cases import imported_and_served
 from support.vectors import needs_vectors
 from trie import HexaryTrie
 
@@ -30,15 +27,6 @@ CALLS_OTHER = "0x5f5f5f5f5f73" + "c1" * 20 + "5af1503d5f5f3e5f5ff3"  # call(othe
 REVERTS = "0x5f5ffd"
 PANICS = "0x634e487b7160e01b5f52601160045260245ffd"  # Panic(0x11)
 BURNS_UNLESS_GIVEN = "0x620493e05a11600c575f5ffd5b00"  # reverts with less than 300,000 gas left
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the chain of the execution-apis tests is served; its head has the rules of Osaka."""
-    folder = tmp_path_factory.mktemp("calls")
-    genesis, blocks = EXECUTION_APIS.unpacked(folder)
-    with imported_and_served(genesis, blocks, folder / "data") as found:
-        yield found
 
 
 def ask(url: str, method: str, *params: Any) -> Any:

@@ -1,7 +1,6 @@
 """The state as debug_accountRange and debug_storageRangeAt list it: hashed again it gives the roots of the headers."""
 
 import base64
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -9,21 +8,13 @@ import pytest
 import rlp
 from eth_utils import keccak
 from support.chains import EXECUTION_APIS
-from support.rpc_cases import imported_and_served
+from support.rpc_cases import long_run
 from support.vectors import needs_vectors
 from trie import HexaryTrie
 
 pytestmark = [needs_vectors, pytest.mark.vectors]
 
 FIRST = "0x" + "00" * 32
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("state")
-    genesis, blocks = EXECUTION_APIS.unpacked(folder)
-    with imported_and_served(genesis, blocks, folder / "data") as found:
-        yield found
 
 
 def ask(url: str, method: str, *params: Any) -> Any:
@@ -95,6 +86,7 @@ def test_all_accounts_with_their_storage_make_the_state_root(url: str, block: st
     assert "0x" + root_of(leaves).hex() == header["stateRoot"]
 
 
+@long_run
 def test_slots_between_the_transactions_of_a_block_are_those_of_their_traces(url: str) -> None:
     """Each transaction's own difference leads from the slots before it to those before the next one."""
     config = {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}}

@@ -3,6 +3,7 @@
 import contextlib
 import fnmatch
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml  # type: ignore[import-untyped]
 from jsonschema import Draft202012Validator
 
@@ -24,6 +26,10 @@ from support.vectors import VECTORS
 
 SKIPS = ROOT / "tests" / "conformance" / "rpc_skips.toml"
 """Cases that are not run, each with its reason."""
+
+long_run = pytest.mark.skipif(
+    not os.environ.get("HANSA_CONFORMANCE"), reason="takes a minute: `make conformance` runs it"
+)
 
 START_SECONDS = 60
 STOP_SECONDS = 15

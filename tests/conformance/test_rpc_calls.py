@@ -348,6 +348,11 @@ def test_simulations_out_of_bounds_are_refused_in_geths_words(
             -32603,
             "insufficient gas for floor data gas cost: have 100000, want 141000",
         ),
+        (
+            {"maxFeePerGas": hex(10**12), "to": None, "data": "0x" + "00" * 49_153},
+            -38025,
+            "max initcode size exceeded: code size 49153 limit 49152",
+        ),
         ({"maxFeePerGas": hex(10**30)}, -38014, "insufficient funds for gas * price + value"),
         (
             {"maxFeePerGas": hex(10**12), "blobVersionedHashes": [BLOB], "maxFeePerBlobGas": "0x0"},

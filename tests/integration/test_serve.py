@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hansa.chainspec import load_chain_spec
+from hansa_kernel import KernelInputError, WitnessDiffers, WitnessIncomplete, verify_block
 from support.chains import EXECUTION_APIS, hansa, header_of, split_blocks
 from support.rpc_cases import imported_and_served
 from support.vectors import needs_vectors
@@ -14,6 +16,7 @@ from websockets.sync.client import connect
 
 pytestmark = [needs_vectors, pytest.mark.vectors]
 
+BYZANTIUM = 9  # block from which on receipts hold no state roots
 SENDER = "0x7435ed30a8b4aeb0877cef0c6e8cffe834eb865f"  # an account of the chain's genesis
 
 
@@ -84,6 +87,31 @@ def test_the_pending_block_is_the_next_one_and_empty(chain: tuple[Path, Path, Pa
     latest = ask(url, "eth_getTransactionCount", SENDER, "latest")["result"]
     assert ask(url, "eth_getTransactionCount", SENDER, "pending")["result"] == latest
     assert ask(url, "eth_call", {"to": SENDER}, "pending")["result"] == "0x"
+
+
+def test_blocks_with_ommers_and_withdrawals_have_witnesses(chain: tuple[Path, Path, Path], url: str) -> None:
+    spec = load_chain_spec(chain[0])
+    attached = {"uncles": 0, "withdrawals": 0}
+    for number in range(1, EXECUTION_APIS.head + 1):
+        block = ask(url, "eth_getBlockByNumber", hex(number), False)["result"]
+        answer = ask(url, "hansa_getBlockWitness", hex(number))
+        if number < BYZANTIUM and block["transactions"]:
+            assert "since Byzantium" in answer["error"]["message"]
+            continue
+        witness = bytes.fromhex(answer["result"]["witness"][2:])
+        trusted = bytes.fromhex(block["hash"][2:])
+        found = verify_block(spec.kernel, witness, genesis_hash=spec.genesis_hash, trusted_header_hash=trusted)
+        assert (found.header.number, found.transactions) == (number, len(block["transactions"]))
+        has = [name for name in attached if block.get(name)]
+        assert witness[8:10] == (b"\0\2" if has else b"\0\1")
+        for name in has:
+            attached[name] += 1
+        if has:
+            changed = bytearray(witness)
+            changed[-1] ^= 1  # the end of the withdrawals, or of the last ommer and what follows it
+            with pytest.raises((KernelInputError, WitnessDiffers, WitnessIncomplete)):
+                verify_block(spec.kernel, bytes(changed), genesis_hash=spec.genesis_hash, trusted_header_hash=trusted)
+    assert min(attached.values()) > 3
 
 
 def test_subscriptions_of_the_same_port_are_answered(url: str) -> None:

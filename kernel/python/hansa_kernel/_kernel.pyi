@@ -785,9 +785,17 @@ class WitnessJob:
     """Makes the witness of a block from its execution: the nodes of its reads and of its trie update, codes, headers."""
 
     def __new__(
-        cls, spec: Spec, header: bytes, batch: TxBatch, result: BlockResult, *, genesis_hash: bytes
+        cls,
+        spec: Spec,
+        header: bytes,
+        batch: TxBatch,
+        result: BlockResult,
+        *,
+        genesis_hash: bytes,
+        ommers: bytes = b"",  # packed list of headers
+        withdrawals: bytes | None = None,  # RLP list
     ) -> WitnessJob:
-        """`result` is that of executing `batch` on the header's parent."""
+        """`result` is that of executing `batch` on the header's parent, with these ommers and withdrawals."""
     need: Need  # accounts and codes of the parent state that `begin` wants
     headers_from: int  # `begin` wants the headers from this height to the parent's
     def begin(self, values: Values, headers: Sequence[bytes]) -> TrieNeed | bytes:

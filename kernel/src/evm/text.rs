@@ -6,6 +6,7 @@ use revm::context::TxEnv;
 use revm::context::result::{HaltReason, InvalidTransaction};
 
 use super::ranges;
+use crate::spec::Spec;
 use crate::tx::{Decoded, TxCode, TxError};
 use alloy_consensus::Transaction;
 
@@ -98,9 +99,9 @@ fn plain(error: &InvalidTransaction) -> (TxCode, String) {
     }
 }
 
-/// geth's text of a call that could not begin.
+/// geth's text of a call that could not begin, in a block of this base fee.
 #[must_use]
-pub fn invalid_call_text(error: &InvalidTransaction, tx: &TxEnv, base_fee: u64) -> String {
+pub fn invalid_call_text(error: &InvalidTransaction, tx: &TxEnv, spec: &Spec, base_fee: u64) -> String {
     use InvalidTransaction as I;
     let (sender, fee_cap) = (tx.caller, tx.gas_price);
     match error {
@@ -122,6 +123,10 @@ pub fn invalid_call_text(error: &InvalidTransaction, tx: &TxEnv, base_fee: u64) 
             "max fee per blob gas less than block blob gas fee: address {sender} blobGasFeeCap: \
              {tx_max_fee_per_blob_gas}, blobBaseFee: {block_blob_gas_price}"
         ),
+        I::CreateInitCodeSizeLimit => {
+            let limit = spec.max_code_size().saturating_mul(2);
+            format!("max initcode size exceeded: code size {} limit {limit}", tx.data.len())
+        }
         I::EmptyBlobs => "blob transaction missing blob hashes".into(),
         I::BlobCreateTransaction => "blob transaction of type create".into(),
         I::TooManyBlobs { .. } => "blob transaction has too many blobs".into(),

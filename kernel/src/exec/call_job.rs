@@ -331,7 +331,7 @@ impl CallJob {
     }
 
     fn invalid_text(&self, error: &InvalidTransaction) -> String {
-        evm::invalid_call_text(error, &self.tx, self.env.base_fee_per_gas)
+        evm::invalid_call_text(error, &self.tx, &self.spec, self.env.base_fee_per_gas)
     }
 
     /// Bounds of the search, once sender and recipient are known; or why there is none.

@@ -17,7 +17,7 @@ use super::header::PyHeader;
 use super::spec::PySpec;
 use super::trie::TrieNeed;
 use super::tx::PyTxBatch;
-use crate::header::Header;
+use crate::header::{Attached, Header};
 use crate::pack;
 use crate::witness::{self, Missing, Trust, WitnessError, WitnessRequest, WitnessStep};
 
@@ -116,7 +116,8 @@ fn step_of(py: Python<'_>, step: Result<WitnessStep, WitnessError>) -> PyResult<
 #[pymethods]
 impl PyWitnessJob {
     #[new]
-    #[pyo3(signature = (spec, header, batch, result, *, genesis_hash))]
+    #[pyo3(signature = (spec, header, batch, result, *, genesis_hash, ommers = None, withdrawals = None))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         spec: &Bound<'_, PySpec>,
@@ -124,6 +125,8 @@ impl PyWitnessJob {
         batch: &Bound<'_, PyTxBatch>,
         result: &Bound<'_, PyBlockResult>,
         genesis_hash: &[u8],
+        ommers: Option<&[u8]>,
+        withdrawals: Option<&[u8]>,
     ) -> PyResult<Self> {
         let (spec, batch, result) = (spec.get(), batch.get(), result.get());
         let job = heavy_checked(py, || {
@@ -132,6 +135,7 @@ impl PyWitnessJob {
                 genesis_hash: pack::exact::<32>("genesis_hash", genesis_hash)?.into(),
                 header: Header::decode("header", header)?,
                 batch: batch.0.clone(),
+                attached: Attached::read(ommers.unwrap_or_default(), withdrawals)?,
                 result: &result.inner,
             })
         })?;

@@ -326,7 +326,7 @@ impl TraceJob {
             Outcome::Fault(error) => Err(error.into()),
             Outcome::Cancelled => Err(TraceError::Cancelled),
             Outcome::Invalid(error) => {
-                let text = evm::invalid_call_text(&error, &tx, env.base_fee_per_gas);
+                let text = evm::invalid_call_text(&error, &tx, &self.request.spec, env.base_fee_per_gas);
                 Err(TraceError::Invalid(format!("transaction {index}: {text}")))
             }
         }
@@ -429,7 +429,7 @@ impl TraceJob {
             Outcome::Fault(error) => Err(error.into()),
             Outcome::Cancelled => Err(TraceError::Cancelled),
             Outcome::Invalid(error) => {
-                Err(TraceError::Invalid(evm::invalid_call_text(&error, &tx, env.base_fee_per_gas)))
+                Err(TraceError::Invalid(evm::invalid_call_text(&error, &tx, &self.request.spec, env.base_fee_per_gas)))
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::evm::system;
 use crate::exec::access_list::read_list;
 use crate::exec::block_job::BlockResult;
 use crate::exec::need::{Keys, RawValues, Record, Values};
-use crate::header::{BlockEnv, Header};
+use crate::header::{Attached, BlockEnv, Header};
 use crate::pack;
 use crate::spec::Spec;
 use crate::trie::{Known, MultiproofJob, NodeSet, TrieAsk, TrieError, TrieJob, TrieStep};
@@ -30,6 +30,8 @@ pub struct WitnessRequest<'a> {
     pub genesis_hash: B256,
     pub header: Header,
     pub batch: TxBatch,
+    /// Its ommers and withdrawals.
+    pub attached: Attached,
     /// Of this block, executed on its parent.
     pub result: &'a BlockResult,
 }
@@ -62,6 +64,7 @@ pub struct WitnessJob {
     genesis_hash: B256,
     header: Header,
     batch: TxBatch,
+    attached: Attached,
     write_set: Vec<u8>,
     written: Vec<Address>,
     slots: BTreeMap<Address, Vec<U256>>,
@@ -82,7 +85,7 @@ impl WitnessJob {
     /// # Errors
     /// For a header without a parent.
     pub fn new(request: WitnessRequest<'_>) -> InputResult<Self> {
-        let WitnessRequest { spec, genesis_hash, header, batch, result } = request;
+        let WitnessRequest { spec, genesis_hash, header, batch, attached, result } = request;
         let Some(parent) = header.inner.number.checked_sub(1) else {
             return Err(InputError::new("header", "a block after genesis", "genesis, which nothing is executed for"));
         };
@@ -109,6 +112,7 @@ impl WitnessJob {
             genesis_hash,
             header,
             batch,
+            attached,
             write_set: result.write_set.encode(),
             written,
             slots,
@@ -215,7 +219,13 @@ impl WitnessJob {
     fn finish(&mut self) -> Result<WitnessStep, WitnessError> {
         let set = self.set();
         let codes: Vec<&[u8]> = self.codes.iter().map(Vec::as_slice).collect();
-        let block = Block { spec: &self.spec, header: &self.header, headers: &self.headers, batch: self.batch.clone() };
+        let block = Block {
+            spec: &self.spec,
+            header: &self.header,
+            headers: &self.headers,
+            batch: self.batch.clone(),
+            attached: self.attached.clone(),
+        };
         let executed = match execute(block, &set, &codes) {
             Err(WitnessError::Missing(Missing::Node(path))) if self.patches < PATCHES_MAX => {
                 self.patches += 1;
@@ -228,6 +238,13 @@ impl WitnessJob {
         };
         let transactions = self.batch.packed();
         let (codes, nodes) = (executed.state.codes(true), set.sorted(true));
+        let (mut ommers, mut withdrawals) = (Vec::new(), Vec::new());
+        for ommer in &self.attached.ommers {
+            pack::push_packed(&mut ommers, &ommer.rlp);
+        }
+        if let Some(list) = self.attached.withdrawals.as_ref().filter(|list| !list.is_empty()) {
+            withdrawals = alloy_rlp::encode(list);
+        }
         let headers = self.headers.iter().filter(|header| header.inner.number >= executed.oldest);
         let witness = Witness {
             genesis_hash: self.genesis_hash,
@@ -237,6 +254,8 @@ impl WitnessJob {
             headers: headers.map(|header| header.rlp.as_slice()).collect(),
             codes: codes.iter().map(|(_, code)| code.as_ref()).collect(),
             nodes: nodes.iter().map(|(_, node)| node.as_ref()).collect(),
+            ommers: &ommers,
+            withdrawals: &withdrawals,
         };
         Ok(WitnessStep::Done(witness.encode()))
     }

@@ -1,18 +1,20 @@
-//! The bytes of a witness, version 1. All integers are big-endian; a packed list is `u32 length || bytes`, repeated.
+//! The bytes of a witness, versions 1 and 2. All integers are big-endian; a packed list is `u32 length || bytes`, repeated.
 //!
 //! | bytes | what |
 //! | --- | --- |
 //! | 8 | `HANSAWIT` |
-//! | 2 | version, 1 |
+//! | 2 | version, 1; 2 for blocks with ommers or withdrawals |
 //! | 32 | hash of the chain's genesis block |
 //! | 32 | hash of the block |
-//! | rest | packed list of exactly five items, below |
+//! | rest | packed list of exactly five items, in version 2 seven, below |
 //!
 //! 1. the block's header, RLP
 //! 2. its transactions, packed list of EIP-2718 bytes
 //! 3. headers of earlier blocks, packed list of RLP, ascending without gaps up to the parent
 //! 4. codes, packed list, ascending by Keccak hash
 //! 5. trie nodes, packed list of RLP, ascending by Keccak hash
+//! 6. headers of its ommers, packed list of RLP in the block's order
+//! 7. its withdrawals, one RLP list as in the block; empty bytes for none
 //!
 //! Nothing stands twice, and nothing that the block does not need.
 
@@ -24,8 +26,10 @@ use crate::trie::NODE_BYTES_MIN;
 
 /// First bytes of every version.
 pub const MAGIC: [u8; 8] = *b"HANSAWIT";
-/// The version written and read.
+/// The version of blocks of our own.
 pub const VERSION: u16 = 1;
+/// The version of blocks of other chains that carry ommers or withdrawals.
+pub const VERSION_ATTACHED: u16 = 2;
 /// Most headers: BLOCKHASH looks back 256 blocks.
 const HEADERS_MAX: usize = 256;
 
@@ -44,6 +48,10 @@ pub struct Witness<'a> {
     pub codes: Vec<&'a [u8]>,
     /// Ascending by hash.
     pub nodes: Vec<&'a [u8]>,
+    /// Packed list of RLP.
+    pub ommers: &'a [u8],
+    /// RLP list; empty for none.
+    pub withdrawals: &'a [u8],
 }
 
 impl<'a> Witness<'a> {
@@ -58,14 +66,21 @@ impl<'a> Witness<'a> {
             return Err(InputError::new("witness.magic", "HANSAWIT", alloy_primitives::hex::encode(magic)));
         }
         let version = u16::from_be_bytes(*take::<2>(&mut rest, "witness.version")?);
-        if version != VERSION {
-            return Err(InputError::new("witness.version", VERSION.to_string(), version));
+        if version != VERSION && version != VERSION_ATTACHED {
+            return Err(InputError::new("witness.version", format!("{VERSION} or {VERSION_ATTACHED}"), version));
         }
         let genesis_hash = B256::from(take::<32>(&mut rest, "witness.genesis_hash")?);
         let block_hash = B256::from(take::<32>(&mut rest, "witness.block_hash")?);
         let items = pack::read_packed("witness.items", rest)?;
-        let [header, transactions, headers, codes, nodes] = items.as_slice() else {
+        let [header, transactions, headers, codes, nodes, attached @ ..] = items.as_slice() else {
             return Err(InputError::new("witness.items", "five items", items.len()));
+        };
+        let (ommers, withdrawals): (&[u8], &[u8]) = match attached {
+            [] if version == VERSION => (&[], &[]),
+            [ommers, withdrawals] if version == VERSION_ATTACHED && !(ommers.is_empty() && withdrawals.is_empty()) => {
+                (ommers, withdrawals)
+            }
+            _ => return Err(InputError::new("witness.items", "five; seven in version 2, not both empty", items.len())),
         };
         let headers = pack::read_packed("witness.headers", headers)?;
         if headers.is_empty() || headers.len() > HEADERS_MAX {
@@ -82,7 +97,7 @@ impl<'a> Witness<'a> {
             ));
         }
         ascending("witness.nodes", &nodes)?;
-        Ok(Self { genesis_hash, block_hash, header, transactions, headers, codes, nodes })
+        Ok(Self { genesis_hash, block_hash, header, transactions, headers, codes, nodes, ommers, withdrawals })
     }
 
     /// The bytes.
@@ -96,12 +111,17 @@ impl<'a> Witness<'a> {
             out
         };
         let (headers, codes, nodes) = (list(&self.headers), list(&self.codes), list(&self.nodes));
+        let is_plain = self.ommers.is_empty() && self.withdrawals.is_empty();
         let mut out = MAGIC.to_vec();
-        out.extend_from_slice(&VERSION.to_be_bytes());
+        out.extend_from_slice(&(if is_plain { VERSION } else { VERSION_ATTACHED }).to_be_bytes());
         out.extend_from_slice(self.genesis_hash.as_slice());
         out.extend_from_slice(self.block_hash.as_slice());
         for item in [self.header, self.transactions, &headers, &codes, &nodes] {
             pack::push_packed(&mut out, item);
+        }
+        if !is_plain {
+            pack::push_packed(&mut out, self.ommers);
+            pack::push_packed(&mut out, self.withdrawals);
         }
         out
     }

@@ -223,6 +223,7 @@ impl Chain {
             genesis_hash: GENESIS,
             header: header.clone(),
             batch,
+            attached: Attached::default(),
             result: &result,
         };
         let witness = self.prove(WitnessJob::new(witness).unwrap(), &records, &before);

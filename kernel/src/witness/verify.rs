@@ -47,6 +47,7 @@ pub struct Block<'a> {
     /// Ascending without gaps up to the parent, each checked against the next.
     pub headers: &'a [Header],
     pub batch: TxBatch,
+    pub attached: Attached,
 }
 
 /// What executing a block on a witness used.
@@ -85,7 +86,11 @@ pub fn verify_block(spec: &Spec, genesis_hash: B256, bytes: &[u8], trust: Trust)
         return Err(WitnessError::Invalid(invalid));
     }
     let (transactions, nodes) = (batch.len(), Arc::new(NodeSet::new(&witness.nodes)));
-    let block = Block { spec, header: &header, headers: &headers, batch };
+    let attached = Attached::read(witness.ommers, (!witness.withdrawals.is_empty()).then_some(witness.withdrawals))?;
+    if attached.withdrawals.as_ref().is_some_and(Vec::is_empty) {
+        return Err(InputError::new("witness.withdrawals", "withdrawals, or no bytes", "an empty list").into());
+    }
+    let block = Block { spec, header: &header, headers: &headers, batch, attached };
     let executed = execute(block, &nodes, &witness.codes)?;
     none_to_spare(&executed, &nodes, &headers)?;
     let Some(parent) = headers.last().cloned() else { return Err(WitnessError::Missing(Missing::Header(0))) };
@@ -122,7 +127,7 @@ fn same(field: &str, expected: B256, got: B256) -> Result<(), InputError> {
 
 /// Execute, update the trie, and compare the header.
 pub fn execute(block: Block<'_>, nodes: &Arc<NodeSet>, codes: &[&[u8]]) -> Result<Executed, WitnessError> {
-    let Block { spec, header, headers, batch } = block;
+    let Block { spec, header, headers, batch, attached } = block;
     let Some(parent) = headers.last() else {
         return Err(WitnessError::Missing(Missing::Header(header.inner.number.saturating_sub(1))));
     };
@@ -136,7 +141,7 @@ pub fn execute(block: Block<'_>, nodes: &Arc<NodeSet>, codes: &[&[u8]]) -> Resul
         spec: spec.clone(),
         env: env.clone(),
         batch,
-        attached: Attached::default(),
+        attached,
         cache: Some(CacheView::Source(state.clone())),
         building: false,
         hints: Vec::new(),

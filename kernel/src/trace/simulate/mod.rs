@@ -317,7 +317,7 @@ impl SimulateJob {
                 Ordering::Equal => (state == u64::MAX).then_some(InvalidTransaction::NonceOverflowInTransaction),
             };
             if let Some(error) = error {
-                return Err(invalid(&error, &tx, state, building.env.base_fee_per_gas));
+                return Err(invalid(&error, &tx, &self.spec, state, building.env.base_fee_per_gas));
             }
         }
         let (mut evm, outcome) = evm::run_inspected(evm, tx.clone(), &mut recorder);
@@ -340,7 +340,7 @@ impl SimulateJob {
             Outcome::Cancelled => Err(SimulateError::Cancelled),
             Outcome::Invalid(error) => {
                 let nonce = self.state.account_now(sender).map_or(0, |(nonce, _)| nonce);
-                Err(invalid(&error, &tx, nonce, building.env.base_fee_per_gas))
+                Err(invalid(&error, &tx, &self.spec, nonce, building.env.base_fee_per_gas))
             }
         }
     }
@@ -352,7 +352,7 @@ fn redirect(overrides: &StateOverrides, evm: &evm::Evm<'_>) -> Result<evm::Redir
 }
 
 /// geth's `txValidationError`.
-fn invalid(error: &InvalidTransaction, tx: &TxEnv, nonce: u64, base_fee: u64) -> SimulateError {
+fn invalid(error: &InvalidTransaction, tx: &TxEnv, spec: &Spec, nonce: u64, base_fee: u64) -> SimulateError {
     use InvalidTransaction as I;
     let sender = tx.caller;
     let (number, text) = match error {
@@ -374,7 +374,7 @@ fn invalid(error: &InvalidTransaction, tx: &TxEnv, nonce: u64, base_fee: u64) ->
                 I::CreateInitCodeSizeLimit => code::INITCODE_SIZE,
                 _ => code::INTERNAL,
             };
-            (number, evm::invalid_call_text(other, tx, base_fee))
+            (number, evm::invalid_call_text(other, tx, spec, base_fee))
         }
     };
     refused(number, format!("err: {text} (supplied gas {})", tx.gas_limit))

@@ -97,7 +97,12 @@ class WitnessMaker:
     async def _run(self, block: types_pb2.Block, header: Header, batch: TxBatch) -> BlockResult:
         def begin() -> BlockJob:
             return BlockJob(
-                self._spec, BlockEnv.from_header(block.header), batch, rounds_max=limits.ROUNDS_UNHINTED_MAX
+                self._spec,
+                BlockEnv.from_header(block.header),
+                batch,
+                ommers=block.ommers,
+                withdrawals=block.withdrawals or None,
+                rounds_max=limits.ROUNDS_UNHINTED_MAX,
             )
 
         job = await self._in_pool(begin)
@@ -105,11 +110,22 @@ class WitnessMaker:
         while not isinstance(step, BlockResult):
             values = await self._reads.values(step, header.parent_hash) if isinstance(step, Need) else None
             step = await self._in_pool(job.step, values)
+        if step.states:
+            expected = "a block since Byzantium, or one without transactions (receipts hold state roots before)"
+            raise RequestInvalid("block", expected, str(header.number))
         return step
 
     async def _gather(self, block: types_pb2.Block, header: Header, batch: TxBatch, result: BlockResult) -> bytes:
         def begin() -> WitnessJob:
-            return WitnessJob(self._spec, block.header, batch, result, genesis_hash=self._genesis_hash)
+            return WitnessJob(
+                self._spec,
+                block.header,
+                batch,
+                result,
+                genesis_hash=self._genesis_hash,
+                ommers=block.ommers,
+                withdrawals=block.withdrawals or None,
+            )
 
         job = await self._in_pool(begin)
         values = await self._reads.values(job.need, header.parent_hash)

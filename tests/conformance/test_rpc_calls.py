@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import rlp
+from eth_account import Account
 from eth_utils import keccak
 from support.vectors import needs_vectors
 from trie import HexaryTrie
@@ -91,6 +92,53 @@ def test_an_estimate_is_enough_and_close_to_the_least(url: str, code: str) -> No
         enough = "error" not in ask(url, "eth_call", {**call, "gas": hex(middle)}, "latest", overrides)
         low, high = (low, middle) if enough else (middle, high)
     assert high <= estimate <= high * TOLERANCE + 1
+
+
+def delegation() -> dict[str, str]:
+    """An account that exists delegates to the contract: half of its price comes back."""
+    signed = Account.from_key(b"\x07" * 32).sign_authorization({"chainId": 0, "address": CONTRACT, "nonce": 0})
+    parts = {"nonce": 0, "chainId": 0, "yParity": signed.y_parity, "r": signed.r, "s": signed.s}
+    return {"address": CONTRACT, **{name: hex(value) for name, value in parts.items()}}
+
+
+DELEGATING = "0x" + Account.from_key(b"\x07" * 32).address[2:].lower()
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        ({}, SLOT_SUM),
+        ({}, CALLS_OTHER),
+        ({}, BURNS_UNLESS_GIVEN),
+        ({"data": "0x" + "ff" * 2_000}, "0x00"),  # the floor of EIP-7623
+        ({}, "0x5f5f555f600155600160025560016003555f6002555f60035500"),  # refunds
+        ({"authorizationList": [delegation()]}, SLOT_SUM),
+        ({"to": None, "data": "0x60806040526101005f5260205ff3"}, "0x"),
+    ],
+)
+def test_an_estimate_is_the_figure_that_geths_search_comes_to(url: str, call: dict[str, Any], code: str) -> None:
+    overrides = {**at_code(code), DELEGATING: {"balance": "0x1"}}
+    call = {"from": RICH, "to": CONTRACT, **call}
+
+    def run(gas: int) -> tuple[bool, int, int]:
+        """Whether it succeeds, what it uses, and at its peak."""
+        block = {"stateOverrides": overrides, "calls": [{**call, "gas": hex(gas)}]}
+        answer = ask(url, "eth_simulateV1", {"blockStateCalls": [block]}, "latest")
+        if "error" in answer:
+            return False, 0, 0
+        found = answer["result"][0]["calls"][0]
+        return found["status"] == "0x1", int(found["gasUsed"], 16), int(found["maxUsedGas"], 16)
+
+    high = 1 << 24  # EIP-7825
+    ok, used, peak = run(high)
+    assert ok
+    low = used - 1
+    if (optimistic := (peak + 2_300) * 64 // 63) < high:
+        low, high = (low, optimistic) if run(optimistic)[0] else (optimistic, high)
+    while low + 1 < high and (high - low) / high >= TOLERANCE - 1:
+        middle = min((low + high) // 2, 2 * low)
+        low, high = (low, middle) if run(middle)[0] else (middle, high)
+    assert int(result(url, "eth_estimateGas", call, "latest", overrides), 16) == high
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ use hansa_kernel::header::Header;
 use hansa_kernel::spec::{Fork, Spec};
 use hansa_kernel::trie::{self, NodeSet};
 use hansa_kernel::tx::{SignRequest, TxRules, decode_one, decode_transactions, sign_transactions};
-use hansa_kernel::witness::{MAGIC, Trust, VERSION, Witness, verify_block};
+use hansa_kernel::witness::{MAGIC, Trust, VERSION, VERSION_ATTACHED, Witness, verify_block};
 use hansa_kernel::{pack, views};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -135,10 +135,14 @@ fn samples() -> Vec<Vec<u8>> {
         headers: vec![header.rlp.as_slice()],
         codes: vec![&code[..]],
         nodes: vec![node.as_slice()],
+        ommers: &[],
+        withdrawals: &[],
     };
+    let ommers = packed(&[&header.rlp]);
+    let attached = Witness { ommers: &ommers, withdrawals: &[0xc2, 0xc1, 0x80], ..witness.clone() };
     let keys = Keys { accounts: [Address::ZERO].into(), blocks: [1, 2].into(), ..Keys::default() };
     let raw = transactions[4..].to_vec();
-    vec![writes.encode(), raw, witness.encode(), keys.pack(), header.rlp.clone(), vec![0xc0]]
+    vec![writes.encode(), raw, witness.encode(), attached.encode(), keys.pack(), header.rlp.clone(), vec![0xc0]]
 }
 
 /// A sample with some of its bytes changed, cut, or repeated.
@@ -163,9 +167,9 @@ fn spoilt() -> impl Strategy<Value = Vec<u8>> {
 
 /// The witness's fixed part before other bytes, so that these are looked at.
 fn in_a_witness() -> impl Strategy<Value = Vec<u8>> {
-    vec(vec(vec(any::<u8>(), 0..40), 0..60), 0..7).prop_map(|lists| {
+    (vec(vec(vec(any::<u8>(), 0..40), 0..60), 0..8), any::<bool>()).prop_map(|(lists, attached)| {
         let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_be_bytes());
+        bytes.extend(if attached { VERSION_ATTACHED } else { VERSION }.to_be_bytes());
         bytes.extend([0; 64]);
         for list in lists {
             let items: Vec<&[u8]> = list.iter().map(Vec::as_slice).collect();

@@ -16,7 +16,7 @@ use alloy_primitives::{B256, hex};
 use thiserror::Error;
 
 pub use build::{WitnessJob, WitnessRequest, WitnessStep};
-pub use format::{MAGIC, VERSION, Witness};
+pub use format::{MAGIC, VERSION, VERSION_ATTACHED, Witness};
 pub use verify::{Trust, Verified, verify_block};
 
 use crate::error::InputError;

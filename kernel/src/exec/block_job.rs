@@ -24,12 +24,12 @@ use crate::tx::{TxBatch, TxError};
 pub const ROUNDS_MAX: u32 = 64;
 /// While building: rounds of the whole block, after which it is closed with what it has.
 const BUILDING_ROUNDS_MAX: u32 = 4 * ROUNDS_MAX;
-/// While building: gas limits of runs that a miss ended, of one transaction and of all, in gas limits of the block. Who
-/// computes long before reading what nobody could foresee costs a builder that again each round, and pays nothing when
-/// left out.
+/// While building: gas limits of runs that a miss ended without coming much further, of one transaction and of all, in
+/// gas limits of the block. Who computes long before reading what nobody could foresee costs a builder that again each
+/// round, and pays nothing when left out.
 const MISSED_GAS_OF_ONE: u64 = 2;
 const MISSED_GAS: u64 = 8;
-/// Rounds that a transaction has whatever its gas.
+/// Such rounds that a transaction has whatever its gas.
 const ROUNDS_OF_ONE_MIN: u32 = 8;
 /// Work of one step in gas: about 100 ms of usual code, and well above what a fast round needs.
 pub const STEP_WORK: u64 = 16_000_000;
@@ -164,21 +164,26 @@ enum Phase {
 struct Stuck {
     /// Position of the transaction that missed last.
     at: usize,
-    /// Its rounds, and the gas limits of its runs.
+    /// Its rounds.
     rounds: u32,
+    /// Those that did not come much further, and the gas limits of their runs.
+    vain: u32,
     gas: u64,
-    /// Gas limits of all runs that missed.
+    /// The same gas of all transactions.
     all_gas: u64,
 }
 
 impl Stuck {
-    fn count(&mut self, at: usize, gas: u64) {
+    fn count(&mut self, at: usize, gas: u64, came_further: bool) {
         if self.at != at {
-            (self.at, self.rounds, self.gas) = (at, 0, 0);
+            (self.at, self.rounds, self.vain, self.gas) = (at, 0, 0, 0);
         }
         self.rounds += 1;
-        self.gas = self.gas.saturating_add(gas);
-        self.all_gas = self.all_gas.saturating_add(gas);
+        if !came_further {
+            self.vain += 1;
+            self.gas = self.gas.saturating_add(gas);
+            self.all_gas = self.all_gas.saturating_add(gas);
+        }
     }
 }
 
@@ -338,9 +343,9 @@ impl BlockJob {
         }
         let at = self.done.next;
         let tx = self.plan.tx_at(at).and_then(|index| self.plan.txs.get(index)?.as_ref());
-        self.stuck.count(at, tx.map_or(0, |tx| tx.gas_limit));
+        self.stuck.count(at, tx.map_or(0, |tx| tx.gas_limit), self.state.came_further());
         let gas = self.plan.env.gas_limit;
-        let in_vain = self.stuck.rounds >= ROUNDS_OF_ONE_MIN && self.stuck.gas >= gas.saturating_mul(MISSED_GAS_OF_ONE);
+        let in_vain = self.stuck.vain >= ROUNDS_OF_ONE_MIN && self.stuck.gas >= gas.saturating_mul(MISSED_GAS_OF_ONE);
         if self.stats.rounds >= BUILDING_ROUNDS_MAX || self.state.over_keys_max() {
             self.done.close(&self.plan);
         } else if self.stuck.rounds > self.rounds_max || in_vain {

@@ -25,7 +25,7 @@ use crate::spec::blob::GAS_PER_BLOB;
 use crate::spec::{Fork, Spec};
 use crate::tx::{Entry, TxBatch, TxCode, TxError};
 
-/// Most gas of a guessed run.
+/// Most gas of a guessed run of a transaction that has not been tried yet.
 pub const GUESSED_GAS_MAX: u64 = 5_000_000;
 /// What a transaction costs a step beside its gas: set-up of revm and folding in.
 pub const WORK_PER_TX: u64 = 10_000;
@@ -402,7 +402,10 @@ pub fn guess(plan: &Plan, state: &mut JobState, done: &Committed, from: usize, w
             continue;
         }
         let mut tx = tx.clone();
-        tx.gas_limit = tx.gas_limit.min(GUESSED_GAS_MAX);
+        // The one that missed is run beyond where it did, however far that is.
+        if plan.tx_at(done.next) != Some(index) {
+            tx.gas_limit = tx.gas_limit.min(GUESSED_GAS_MAX);
+        }
         let gas = evm::run_guessing(&mut evm, tx);
         left = left.saturating_sub(gas + WORK_PER_TX);
     }

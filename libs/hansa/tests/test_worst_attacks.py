@@ -17,7 +17,7 @@ MIB = 1024  # ru_maxrss counts KiB
 FRAMES_KIB = 64 * MIB
 """Most that the frames of any of the attacks hold at once: their gas buys no more memory than that."""
 
-READ_KIB = 2
+READ_KIB = 3
 """Most for each account or slot that is read, in the state, in the answers, and written, in all five runs together. A copy
 of the state or of the memory for each call would take gigabytes; what one run kept would be there five times."""
 
@@ -184,3 +184,13 @@ def test_deep_paths_give_the_root_of_a_trie_built_at_once() -> None:
     packed = b"".join(b"\0\0\0\x20" + one + b"\0\0\0\1\1" for one in hashes)
     assert out.storage_roots == hansa_kernel.trie_root(packed)
     assert max(len(node) for node in measure.unpacked(out.node_writes)) <= 600
+
+
+def test_a_builder_includes_what_reads_much_but_foreseeably() -> None:
+    # All of the block's gas for new slots, which are known only by running; and for cold accounts.
+    spec = rules.chain("osaka")
+    deep, _ = attacks.paths("osaka", 700)
+    for case in (deep, attacks.touched_accounts(16_000_000, "osaka"), attacks.code_sizes(16_000_000, "osaka")):
+        built = measure.run(case, spec, building=True, rounds_max=64)
+        assert len(built.result.included) == 4, case.name  # the index of one transaction
+        assert built.rounds <= 12, case.name

@@ -21,11 +21,13 @@ pub struct Lookahead {
     width: usize,
     /// The transaction that missed is guessed first; others know nothing of the width.
     due: bool,
+    /// The last exact run read what had been guessed.
+    came_further: bool,
 }
 
 impl Default for Lookahead {
     fn default() -> Self {
-        Self { reads: 0, reads_at_miss: 0, asked: 0, width: GUESSED_KEYS_MAX, due: false }
+        Self { reads: 0, reads_at_miss: 0, asked: 0, width: GUESSED_KEYS_MAX, due: false, came_further: false }
     }
 }
 
@@ -42,11 +44,18 @@ impl Lookahead {
 
     /// An exact run lacks a value.
     pub fn missed(&mut self) {
-        let came_further = self.reads.saturating_sub(self.reads_at_miss);
-        let useful = self.asked >= self.width / 2 && came_further >= self.asked / 2;
-        self.width = if useful { (self.width * 2).min(GUESSED_KEYS_LIMIT) } else { GUESSED_KEYS_MAX };
+        let further = self.reads.saturating_sub(self.reads_at_miss);
+        // A guess may end for want of gas before it has found all that it might.
+        self.came_further = self.asked >= GUESSED_KEYS_MAX / 2 && further >= self.asked / 2;
+        self.width = if self.came_further { (self.width * 2).min(GUESSED_KEYS_LIMIT) } else { GUESSED_KEYS_MAX };
         self.reads_at_miss = self.reads;
         self.due = true;
+    }
+
+    /// Whether the last exact run that missed had read what was guessed before it.
+    #[must_use]
+    pub fn came_further(&self) -> bool {
+        self.came_further
     }
 
     /// Keys were asked for.
@@ -85,6 +94,19 @@ mod tests {
         }
         assert_eq!(widths, [64, 128, 256, 512, 1_024, 2_048, 4_096, 4_096, 4_096]);
         assert_eq!(lookahead.take(), GUESSED_KEYS_MAX, "another transaction");
+    }
+
+    #[test]
+    fn a_guess_that_ran_out_of_gas_counts_as_far_as_it_came() {
+        let mut lookahead = Lookahead::default();
+        let mut read = 3;
+        for found in [64, 128, 200, 200, 200] {
+            round(&mut lookahead, read);
+            lookahead.ask(found);
+            read += found;
+        }
+        round(&mut lookahead, read);
+        assert!(lookahead.came_further());
     }
 
     #[test]

@@ -240,6 +240,12 @@ impl JobState {
         self.asked > self.keys_max
     }
 
+    /// Whether the last exact run that missed had read what was guessed before it.
+    #[must_use]
+    pub fn came_further(&self) -> bool {
+        self.lookahead.came_further()
+    }
+
     /// The keys to ask for now; they are not asked for again.
     pub fn take_wanted(&mut self) -> Keys {
         self.asked += self.wanted_count;

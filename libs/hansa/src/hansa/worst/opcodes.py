@@ -222,7 +222,7 @@ def cold_code(gas: int) -> Case:
 def accounts(gas: int, *, old: bool = False) -> Iterator[Case]:
     """Accounts that are cold, absent or hold the largest code."""
     price = 20 if old else 2_600
-    count = min(_count(gas, price), 4_000 if old else 1 << 30)
+    count = _count(gas, price)
     keys = lambda: ([address(number) for number in range(count)], ())  # noqa: E731
     setup = push(_COLD)
     names = ["BALANCE", "EXTCODESIZE"] + ([] if old else ["EXTCODEHASH"])

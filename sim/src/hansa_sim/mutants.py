@@ -311,11 +311,6 @@ def _poa_takes_any_signer(patch: Patch) -> None:
     patch.set(poa.PoaEngine, "_is_enough", lambda self, signers, validators: len(signers) >= 1)
 
 
-def _poa_transactions_pushed_once(patch: Patch) -> None:
-    """The bug that the first campaign found: a follower's transactions wait for ever."""
-    patch.set(poa.PoaEngine, "_forward", lambda self: None)
-
-
 MUTANTS: Final = (
     Mutant("quorum of one less", _quorum_of_one_less),
     Mutant("commit votes without a quorum of prepares", _commit_without_prepares),
@@ -347,5 +342,4 @@ MUTANTS: Final = (
     Mutant("poa: signed block not recovered", _poa_block_not_recovered, "poa"),
     Mutant("poa: signs anything", _poa_signs_anything, "poa"),
     Mutant("poa: takes any signer", _poa_takes_any_signer, "poa"),
-    Mutant("poa: transactions pushed once", _poa_transactions_pushed_once, "poa", members=0, minutes=2.0),
 )

@@ -256,8 +256,7 @@ class Node:
                     self.world.points.sometimes("vote log rotated")
         if records:
             self.busy = True
-            delay = self.world.disk_random.randrange(self.world.plan.sync_ms + 1)
-            self.world.later(delay, self._synced, self.life, effects)
+            self.world.later(self._sync_ms("sync_slow"), self._synced, self.life, effects)
         else:
             self._do(effects)
 
@@ -275,6 +274,14 @@ class Node:
             self._failed()
             return False
         return True
+
+    def _sync_ms(self, point: str) -> int:
+        """How long the disk takes; sometimes far longer than it should."""
+        delay = self.world.disk_random.randrange(self.world.plan.sync_ms + 1)
+        if buggify(point):
+            self.world.points.sometimes("disk slow for a second")
+            delay += 1_000 + self.world.disk_random.randrange(2_000)
+        return delay
 
     def _failed(self) -> None:
         """The log failed: the process ends, and the supervisor starts it again."""
@@ -459,6 +466,8 @@ class Node:
             world.points.sometimes("execution failed through our own fault")
             self._answer(delay, ev.BlockRefused(self.now_ms(), candidate.hash, "executor_away", ev.Fault.OURS))
             return
+        if buggify("execution_slow"):
+            delay += 3_000
         bodies = effect.transactions
         if bodies is None:
             bodies = self.bodies_of(candidate)
@@ -522,8 +531,7 @@ class Node:
         return found
 
     def _commit(self, effect: fx.CommitBlock) -> None:
-        delay = self.world.disk_random.randrange(self.world.plan.sync_ms + 1)
-        self.world.later(delay, self._committed, effect, self.life)
+        self.world.later(self._sync_ms("commit_slow"), self._committed, effect, self.life)
 
     def _committed(self, effect: fx.CommitBlock, life: int) -> None:
         if life != self.life:

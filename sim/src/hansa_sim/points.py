@@ -23,6 +23,7 @@ COMMON: Final = (
     "connection reset",
     "execution failed through our own fault",
     "clock an hour off",
+    "disk slow for a second",
 )
 
 VIEWS: Final = (

@@ -132,7 +132,10 @@ def _submit(world: World) -> None:
     if world.calm:  # a block needs work where there are no empty ones
         every = min(every, world.plan.block_time_ms)
     world.later(1 + world.client_random.randrange(2 * every), _submit, world)
-    node = world.nodes[world.client_random.randrange(len(world.nodes))]
+    able = world.nodes
+    if world.calm:
+        able = [node for node in world.honest() if node.member not in world.plan.dead_in_calm]
+    node = able[world.client_random.randrange(len(able))]
     for _ in range(world.client_random.choice((1, 1, 2, 5))):
         name = digest(b"transaction", world.transactions.to_bytes(8, "big"))
         world.transactions += 1
@@ -165,6 +168,7 @@ def _calm(world: World) -> int:
     correct = [node for node in world.honest() if node.member not in plan.dead_in_calm]
     start, goal = world.now, world.height() + CALM_BLOCKS
     bound = _bound(world, correct)
+    world.later(1_000, _submit, world)  # whatever the clients were about to do: there is work now
 
     def first() -> bool:
         return any(len(node.chain.blocks) > goal - CALM_BLOCKS for node in correct)

@@ -180,14 +180,15 @@ def storage(gas: int, *, old: bool = False) -> Iterator[Case]:
     count = _count(gas, 50 if old else 2_100)
     slots = lambda: ((), [(CONTRACT, slot) for slot in range(count)])  # noqa: E731
     yield program("SLOAD cold", GROUP, endless(code("DUP1 SLOAD POP 1 ADD"), push(0)), gas, reads=slots)
-    yield program("SLOAD warm", GROUP, endless(code("DUP1 SLOAD POP"), push(0)), gas, reads=slots)
+    one = lambda: ((), [(CONTRACT, 0)])  # noqa: E731
+    yield program("SLOAD warm", GROUP, endless(code("DUP1 SLOAD POP"), push(0)), gas, reads=one)
     store = until(code("DUP1 DUP1 SSTORE 1 ADD"), 60_000, push(1))
     yield program("SSTORE new", GROUP, store, gas, reads=slots)
     clear = until(code("0 DUP2 SSTORE 1 ADD"), 60_000, push(1))
     full = Account(balance=1, nonce=1, code=clear, slots=_Ones())
     yield program("SSTORE to zero", GROUP, clear, gas, reads=slots, accounts={CONTRACT: full})
     warm = until(code("1 ADD DUP1 0 SSTORE"), 60_000, push(1), copies=4)
-    yield program("SSTORE warm", GROUP, warm, gas, reads=slots)
+    yield program("SSTORE warm", GROUP, warm, gas, reads=one)
     if not old:
         yield program("TLOAD", GROUP, endless(code("DUP1 TLOAD POP 1 ADD"), push(0)), gas)
         yield program("TSTORE", GROUP, endless(code("DUP1 DUP1 TSTORE 1 ADD"), push(0)), gas)
@@ -212,6 +213,10 @@ def _contract(at: bytes) -> Account | None:
     return Account(balance=1, nonce=1, code=at[1:] + code("JUMPDEST") * (CODE_MAX - 19))
 
 
+def _first_account() -> tuple[list[bytes], list[tuple[bytes, int]]]:
+    return [address(0)], []
+
+
 def cold_code(gas: int) -> Case:
     """EXTCODESIZE of contracts that are all cold, different and as large as they may be."""
     keys = lambda: ([address(number) for number in range(_count(gas, 2_600))], ())  # noqa: E731
@@ -231,13 +236,13 @@ def accounts(gas: int, *, old: bool = False) -> Iterator[Case]:
         yield program(f"{name} cold", GROUP, endless(body, setup), gas, reads=keys)
         if name == "EXTCODESIZE" and not old:
             yield cold_code(gas)
-        yield program(f"{name} warm", GROUP, endless(code(f"DUP1 {name} POP"), setup), gas, reads=keys)
+        yield program(f"{name} warm", GROUP, endless(code(f"DUP1 {name} POP"), setup), gas, reads=_first_account)
     if old:
         return
     body = code(f"{CODE_MAX} 0 0 DUP4 EXTCODECOPY 1 ADD")
     yield program("EXTCODECOPY cold, 24 KiB", GROUP, endless(body, setup), gas, reads=keys, made=_contract)
     body = code(f"{CODE_MAX} 0 0 DUP4 EXTCODECOPY")
-    yield program("EXTCODECOPY warm, 24 KiB", GROUP, endless(body, setup), gas, reads=keys, made=_contract)
+    yield program("EXTCODECOPY warm, 24 KiB", GROUP, endless(body, setup), gas, reads=_first_account, made=_contract)
     hashes = code("NUMBER") + code("1 SWAP1 SUB DUP1 BLOCKHASH POP") * 256 + code("POP")
     yield program("BLOCKHASH", GROUP, endless(hashes), gas)
 

@@ -30,7 +30,7 @@ fn draft_fee(parent: &alloy_consensus::Header) -> u64 {
 /// # Errors
 /// When the file is not of the format.
 pub fn base_fee_test(name: &str, bytes: &[u8]) -> InputResult<Vec<CaseResult>> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
+    let value: Value = json::parse("json", bytes)?;
     let cases = value.as_array().ok_or_else(|| InputError::new("json", "a list of cases", "another value"))?;
     let spec = spec_of("London", None)?;
     let run = |(index, case): (usize, &Value)| {

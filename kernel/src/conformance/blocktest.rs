@@ -22,7 +22,7 @@ const SEAL_EXCEPTIONS: [&str; 1] = ["InvalidBlockNonce"];
 /// # Errors
 /// When the file is not of the format. A case that is wrong in itself fails with a text.
 pub fn blockchain_test(bytes: &[u8], options: &Options) -> InputResult<Vec<CaseResult>> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
+    let value: Value = json::parse("json", bytes)?;
     let mut results = Vec::new();
     for (name, case) in json::object("json", &value)? {
         let Some(network) = case.get("network").and_then(Value::as_str) else {

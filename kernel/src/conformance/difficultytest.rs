@@ -16,7 +16,7 @@ const DIFFICULTY_MIN: U256 = U256::from_limbs([131_072, 0, 0, 0]);
 /// # Errors
 /// When the file is not of the format.
 pub fn difficulty_test(name: &str, bytes: &[u8], options: &Options) -> InputResult<Vec<CaseResult>> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
+    let value: Value = read::parse("json", bytes)?;
     let mut results = Vec::new();
     for (title, body) in read::object("json", &value)? {
         let body = read::object(title, body)?;

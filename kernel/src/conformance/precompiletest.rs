@@ -88,7 +88,7 @@ const INSTRUCTIONS: [(&str, u8); 24] = [
 /// # Errors
 /// When the file is not of the format or its name says nothing.
 pub fn precompile_test(name: &str, bytes: &[u8]) -> InputResult<Vec<CaseResult>> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
+    let value: Value = json::parse("json", bytes)?;
     let cases = value.as_array().ok_or_else(|| InputError::new("json", "a list of cases", "another value"))?;
     if let Some(instruction) = name.strip_prefix("testcases_") {
         return instruction_test(instruction, cases);

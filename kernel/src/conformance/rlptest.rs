@@ -23,7 +23,7 @@ enum Item {
 /// # Errors
 /// When the file is not of the format.
 pub fn rlp_test(name: &str, bytes: &[u8]) -> InputResult<Vec<CaseResult>> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
+    let value: Value = json::parse("json", bytes)?;
     let cases = json::object("json", &value)?
         .iter()
         .map(|(case, body)| CaseResult::new(format!("{name}/{case}"), "", decide(|| run_case(body))));

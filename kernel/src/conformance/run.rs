@@ -58,7 +58,7 @@ pub struct Ran {
 pub fn run_code(request: &RunRequest) -> InputResult<Ran> {
     let prestate: Value = match request.prestate.as_slice() {
         [] => json!({}),
-        bytes => serde_json::from_slice(bytes).map_err(|error| InputError::new("json.prestate", "JSON", error))?,
+        bytes => read::parse("json.prestate", bytes)?,
     };
     let spec = spec_of(&request.fork, Some(&json!({ "chainid": 1 })))?;
     let mut full = FullState::parse("alloc", prestate.get("alloc").unwrap_or(&json!({})))?;

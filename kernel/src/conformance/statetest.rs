@@ -32,7 +32,7 @@ const BLOCK_HASHES: u64 = 256;
 /// # Errors
 /// When the file is not of the format. A case that is wrong in itself fails with a text.
 pub fn state_test(bytes: &[u8], options: &Options) -> InputResult<Vec<CaseResult>> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
+    let value: Value = json::parse("json", bytes)?;
     let mut results = Vec::new();
     for (name, case) in json::object("json", &value)? {
         let Some(post) = case.get("post").and_then(Value::as_object) else {

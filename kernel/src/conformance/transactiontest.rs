@@ -15,7 +15,7 @@ use crate::tx::{TxRules, decode_one};
 /// # Errors
 /// When the file is not of the format.
 pub fn transaction_test(bytes: &[u8], options: &Options) -> InputResult<Vec<CaseResult>> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
+    let value: Value = json::parse("json", bytes)?;
     let mut results = Vec::new();
     for (name, case) in json::object("json", &value)? {
         let Some(forks) = case.get("result").and_then(Value::as_object) else {

@@ -25,7 +25,7 @@ type Steps = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 /// # Errors
 /// When the file is not of the format.
 pub fn trie_test(name: &str, bytes: &[u8]) -> InputResult<Vec<CaseResult>> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("json", "JSON", error))?;
+    let value: Value = json::parse("json", bytes)?;
     let hashed = name.to_lowercase().contains("secure");
     let cases = json::object("json", &value)?.iter().map(|(case, body)| {
         CaseResult::new(

@@ -215,13 +215,14 @@ pub fn read_list(field: &str, bytes: &[u8]) -> InputResult<(Keys, Option<AccessL
     if bytes.is_empty() {
         return Ok((Keys::default(), None));
     }
-    match pack::read_packed(field, bytes)?.as_slice() {
-        [keys @ .., links] if keys.len() == 4 => {
-            let keys_length = bytes.len() - links.len() - 4;
-            Ok((Keys::unpack(field, &bytes[..keys_length])?, Some(AccessList::read(field, links)?)))
-        }
-        _ => Ok((Keys::unpack(field, bytes)?, None)),
-    }
+    // The items are let go of before they are read.
+    let keys_length = match pack::read_packed(field, bytes)?.as_slice() {
+        [_, _, _, _, links] => Some(bytes.len() - links.len() - 4),
+        _ => None,
+    };
+    let Some(keys_length) = keys_length else { return Ok((Keys::unpack(field, bytes)?, None)) };
+    let keys = Keys::unpack(field, &bytes[..keys_length])?;
+    Ok((keys, Some(AccessList::read(field, &bytes[keys_length + 4..])?)))
 }
 
 #[cfg(test)]

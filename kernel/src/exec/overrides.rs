@@ -127,11 +127,10 @@ fn object(field: &str, bytes: &[u8]) -> InputResult<Option<Map<String, Value>>> 
     if bytes.is_empty() {
         return Ok(None);
     }
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(object)) => Ok(Some(object)),
-        Ok(Value::Null) => Ok(None),
-        Ok(other) => Err(InputError::new(field, "a JSON object", other)),
-        Err(error) => Err(InputError::new(field, "JSON", error)),
+    match json::parse(field, bytes)? {
+        Value::Object(object) => Ok(Some(object)),
+        Value::Null => Ok(None),
+        other => Err(InputError::new(field, "a JSON object", other)),
     }
 }
 

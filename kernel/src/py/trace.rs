@@ -68,7 +68,7 @@ fn traced_calls(bytes: &[u8]) -> InputResult<Vec<TracedCall>> {
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("calls", "JSON", error))?;
+    let value: Value = crate::spec::json::parse("calls", bytes)?;
     let list = value.as_array().ok_or_else(|| InputError::new("calls", "an array", &value))?;
     list.iter()
         .map(|item| match item.as_array().map(Vec::as_slice) {

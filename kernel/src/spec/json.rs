@@ -5,6 +5,55 @@ use serde_json::{Map, Value};
 
 use crate::error::{InputError, InputResult};
 
+/// Most memory that the values of a large document may take for each of its bytes. Public genesis and test files take
+/// up to 13.
+const MEMORY_TIMES_MAX: usize = 16;
+/// Documents up to this size may take what they like: at most 200 times as much.
+const SMALL_BYTES: usize = 16 << 10;
+/// Upper bounds of what `serde_json` takes for an object with a member, for a list with an item, and for each further
+/// member or item while its list grows, bytes.
+const OBJECT_BYTES: usize = 560;
+const LIST_BYTES: usize = 288;
+const FURTHER_BYTES: usize = 216;
+
+/// The document that `bytes` are.
+///
+/// # Errors
+/// Names `field` when it is no JSON, or a large one of little but brackets and commas, whose values would take far more
+/// memory than its text.
+pub fn parse(field: &str, bytes: &[u8]) -> InputResult<Value> {
+    if bytes.len() > SMALL_BYTES && memory_of(bytes) > bytes.len() * MEMORY_TIMES_MAX {
+        return Err(InputError::new(field, "JSON with some text in its lists and objects", "nearly nothing but these"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| InputError::new(field, "JSON", error))
+}
+
+/// What the values of a document take at most, by its punctuation outside of texts.
+fn memory_of(bytes: &[u8]) -> usize {
+    let (mut memory, mut opened, mut in_text, mut escaped) = (0, 0, false, false);
+    for byte in bytes {
+        if in_text {
+            in_text = escaped || *byte != b'"';
+            escaped = !escaped && *byte == b'\\';
+            continue;
+        }
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' => continue,
+            // What is empty takes nothing of its own.
+            b']' | b'}' => {}
+            _ => memory += opened,
+        }
+        opened = match byte {
+            b'{' => OBJECT_BYTES,
+            b'[' => LIST_BYTES,
+            _ => 0,
+        };
+        memory += if *byte == b',' { FURTHER_BYTES } else { 0 };
+        in_text = *byte == b'"';
+    }
+    memory
+}
+
 /// A member of an object; null counts as absent. Where `key` is not there as it is spelt, upper and lower case do not
 /// matter: geth and Besu both read files so.
 #[must_use]

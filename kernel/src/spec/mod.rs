@@ -82,8 +82,7 @@ impl Spec {
     /// # Errors
     /// Names the key that is malformed or contradicts another.
     pub fn parse(bytes: &[u8]) -> InputResult<Self> {
-        let value: Value =
-            serde_json::from_slice(bytes).map_err(|error| InputError::new("chain_spec", "JSON", error))?;
+        let value: Value = json::parse("chain_spec", bytes)?;
         let root = json::object("chain_spec", &value)?;
         if openethereum::is_one(root) {
             return openethereum::parse(root);

@@ -80,7 +80,7 @@ impl Tracer {
         if bytes.is_empty() {
             return Ok(Self::StructLogs(StructOptions::default()));
         }
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("config", "JSON", error))?;
+        let value: Value = json::parse("config", bytes)?;
         Self::read(&value)
     }
 

@@ -27,6 +27,7 @@ use crate::exec::schedule::{Runner, Running};
 use crate::exec::state::JobState;
 use crate::header::Attached;
 use crate::pack;
+use crate::spec::json::parse as read_json;
 use crate::spec::{Fork, Spec};
 use crate::tx::{TxBatch, TxCode, TxError, TxRules, decode_transactions};
 
@@ -67,9 +68,7 @@ struct Rejected {
 /// # Errors
 /// Names the input that is malformed or missing; `env.blockHashes` when code asks for a hash that is not given.
 pub fn transition(request: &Transition<'_>) -> InputResult<Vec<u8>> {
-    let read = |field: &str, bytes: &[u8]| -> InputResult<Value> {
-        serde_json::from_slice(bytes).map_err(|error| InputError::new(format!("json.{field}"), "JSON", error))
-    };
+    let read = |field: &str, bytes: &[u8]| -> InputResult<Value> { read_json(&format!("json.{field}"), bytes) };
     let spec = spec_of(request.fork, Some(&json!({ "chainid": request.chain_id })))?;
     let env = Environment::read(&read("env", request.env)?, &spec)?;
     let fork = env.block.fork(&spec);

@@ -53,7 +53,7 @@ impl Options {
     /// # Errors
     /// Names the member that is malformed.
     pub fn parse(bytes: &[u8]) -> InputResult<Self> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| InputError::new("options", "JSON", error))?;
+        let value: Value = json::parse("options", bytes)?;
         let root = json::object("options", &value)?;
         let flag = |name: &str| match json::member(root, name) {
             None => Ok(false),

@@ -1,6 +1,9 @@
 """Core messages survive the wire, and malformed ones are told apart."""
 
+import contextlib
+
 import pytest
+from google.protobuf.message import DecodeError
 from hansa.v1 import wire_pb2
 from hansa_consensus.core.types import (
     Certificate,
@@ -14,6 +17,8 @@ from hansa_consensus.core.types import (
     Vote,
 )
 from hansa_consensus.wire import Malformed, decode, encode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 VOTE = Vote(Phase.PREPARE, b"f" * 32, 6, b"t" * 32, 7, 3, 2, b"s" * 48)
 CERTIFICATE = Certificate(Phase.COMMIT, b"f" * 32, 6, b"t" * 32, 7, 3, b"\x07", b"s" * 48)
@@ -60,3 +65,20 @@ def test_malformed_vote_is_refused_with_a_reason(field: str, value: object, reas
     with pytest.raises(Malformed) as caught:
         decode(wire)
     assert caught.value.reason == reason
+
+
+Changes = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6)
+
+
+@given(st.sampled_from(MESSAGES), Changes, st.integers(0, 10**6), st.binary(max_size=60))
+@settings(max_examples=400, deadline=None)
+def test_whatever_a_member_sends_is_a_message_or_malformed(
+    message: Message, changes: list[tuple[int, int]], cut: int, tail: bytes
+) -> None:
+    payload = bytearray(encode(message))
+    for place, value in changes:
+        payload[place % len(payload)] = value
+    sent = bytes(payload[: cut % (2 * len(payload))]) + tail
+    with contextlib.suppress(DecodeError, Malformed):
+        decoded = decode(wire_pb2.WireMessage.FromString(sent))
+        assert decoded is None or decode(wire_pb2.WireMessage.FromString(encode(decoded))) == decoded

@@ -53,6 +53,7 @@ class Figures:
     def __init__(self) -> None:
         self.wish = loaded("wish_list.json")
         self.compare = loaded("compare.json")
+        self.kernel = loaded("kernel.json")
         if not self.wish or not self.compare:
             sys.exit("bench/results lacks wish_list.json or compare.json: run `make bench` and `make bench-figures`")
         self.threads: dict[str, Any] = self.wish["threads"]
@@ -155,6 +156,32 @@ def draw_gas(axes: Any, figures: Figures) -> None:
     names.insert(0, f"wish list, {WISHED_TX[1]:,} tx/s")
     values.insert(0, WISHED_TX[1] * WISHED_GAS / 1e6)
     bars(axes, "execution of token transfers", names, values, [WISHED] + [OURS] * (len(names) - 1), "Mgas per second")
+
+
+def beside_revm(kernel: dict[str, Any]) -> str:
+    """The figures of `make bench-kernel` that have a target; nothing where it has not run."""
+    rows = [
+        [
+            f"{figure['part']}: {figure['case']}",
+            str(figure["who"]),
+            str(figure["threads"]),
+            f"{figure['median']:,.2f} {figure['unit']}",
+            "" if figure["ratio"] is None else f"{figure['ratio']:.2f} x {figure['of']}",
+            str(figure["target"]),
+        ]
+        for figure in kernel.get("figures", [])
+        if figure["reached"] is not None
+    ]
+    if not rows:
+        return ""
+    found = table(["what", "who", "threads", "median", "ratio", "target"], rows)
+    return f"""
+## Beside bare revm
+
+By `make bench-kernel`, commit {kernel["commit"]}: [more of it](../../bench/README.md).
+
+{found}
+"""
 
 
 def page(figures: Figures) -> str:
@@ -297,7 +324,7 @@ would be {low:,.0f} to {high:,.0f} Mgas/s. How far that is from bare revm: `make
 {gas}
 
 ![gas](figures/gas.svg)
-"""
+{beside_revm(figures.kernel)}"""
 
 
 def main() -> None:

@@ -5,13 +5,15 @@ mod random;
 
 use std::collections::BTreeSet;
 
+use alloy_primitives::U256;
 use hansa_kernel::exec::block_job::{BlockRequest, BlockResult};
 use hansa_kernel::exec::need::Keys;
+use hansa_kernel::spec::Fork;
+use hansa_kernel::tx::{SignRequest, TxRules, decode_transactions, sign_transactions};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-use hansa_kernel::spec::Fork;
-use random::{Choices, HEAD, Rules, Runner, batch, cache, plan, request, without_stats, world};
+use random::{Choices, HEAD, Rules, Runner, batch, cache, plan, request, request_of, without_stats, world};
 
 const RULES: Rules = Rules::Fork(Fork::Osaka);
 
@@ -53,6 +55,29 @@ proptest! {
         let hinted = BlockRequest { hints: built.access_list.clone(), ..request(&accepted, false) };
         let result = validator.run(hinted).expect("the same block");
         prop_assert!(result.stats.rounds <= 1, "{} rounds", result.stats.rounds);
+    }
+}
+
+#[test]
+fn a_transfer_is_logged_by_amsterdam_s_rules_and_no_others() {
+    let raw = sign_transactions(&SignRequest {
+        chain_id: 1,
+        secret_keys: &random::secret(0).secret_bytes(),
+        nonces: &[0; 8],
+        to: &[0x99; 20],
+        values_wei: &U256::ONE.to_be_bytes::<32>(),
+        data: &[0; 4],
+        gas_limit: 1_000_000,
+        max_fee_per_gas: 0,
+        max_priority_fee_per_gas: 0,
+    });
+    let world = world();
+    for (fork, logged) in [(Fork::Osaka, false), (Fork::Amsterdam, true)] {
+        let rules = TxRules::of(&Rules::Fork(fork).spec(), 1_000, 1_000);
+        let batch = decode_transactions(raw.as_ref().expect("signed"), &rules).expect("a batch");
+        let mut plain = Runner { world: &world, asked: Keys::default(), advice: true };
+        let result = plain.run(request_of(&batch, false, fork, random::beneficiary())).expect("a valid block");
+        assert_eq!(!result.logs_bloom.is_zero(), logged, "{fork:?}");
     }
 }
 

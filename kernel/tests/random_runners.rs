@@ -18,7 +18,7 @@ use random::{Choices, HEAD, Plan, Rules, Runner, batch, cache, plan, request_of,
 
 const RUNNERS: [How; 5] = [How::Auto, How::Window, How::Stm, How::AccessList, How::Lanes];
 /// A quarter of the blocks is by our own rules, the newest forks come more often than the others.
-const RULES: [Rules; 13] = [
+const RULES: [Rules; 14] = [
     Rules::Hansa,
     Rules::Hansa,
     Rules::Lanes,
@@ -32,6 +32,7 @@ const RULES: [Rules; 13] = [
     Rules::Fork(Fork::Istanbul),
     Rules::Fork(Fork::Petersburg),
     Rules::Fork(Fork::SpuriousDragon),
+    Rules::Fork(Fork::Amsterdam),
 ];
 
 /// Pools of one, two and eight threads.

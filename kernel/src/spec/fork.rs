@@ -21,9 +21,11 @@ pub enum Fork {
     Cancun,
     Prague,
     Osaka,
+    /// Not released: what revm has of it. See `docs/internals/forks.md`.
+    Amsterdam,
 }
 
-/// Every fork in order of activation.
+/// Every released fork in order of activation.
 pub const FORKS: [Fork; 15] = [
     Fork::Frontier,
     Fork::Homestead,
@@ -75,6 +77,7 @@ impl Fork {
             Self::Cancun => "Cancun",
             Self::Prague => "Prague",
             Self::Osaka => "Osaka",
+            Self::Amsterdam => "Amsterdam",
         }
     }
 
@@ -86,6 +89,7 @@ impl Fork {
             "SpuriousDragon" => Some(Self::SpuriousDragon),
             "Petersburg" => Some(Self::Petersburg),
             "Merge" => Some(Self::Paris),
+            "Amsterdam" => Some(Self::Amsterdam),
             _ => FORKS.into_iter().find(|fork| fork.name() == name),
         }
     }
@@ -108,6 +112,7 @@ impl Fork {
             Self::Cancun => SpecId::CANCUN,
             Self::Prague => SpecId::PRAGUE,
             Self::Osaka => SpecId::OSAKA,
+            Self::Amsterdam => SpecId::AMSTERDAM,
         }
     }
 }

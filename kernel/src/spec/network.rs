@@ -79,7 +79,7 @@ impl Spec {
     pub fn of_network(name: &str, chain_id: u64, config: Option<&Map<String, Value>>) -> InputResult<Self> {
         let (first, change) = parse(name).ok_or_else(|| InputError::new("network", "a network's name", name))?;
         let (mut by_number, mut by_time) = (Vec::new(), Vec::new());
-        for fork in FORKS.into_iter().skip(1) {
+        for fork in FORKS.into_iter().skip(1).chain([Fork::Amsterdam]) {
             let second = change.filter(|(stage, _)| fork > first.fork && fork <= stage.fork).map(|(_, change)| change);
             match (fork <= first.fork, second) {
                 (true, _) if fork <= Fork::Paris => by_number.push((0, fork)),
@@ -122,7 +122,7 @@ fn blobs(
 ) -> InputResult<Vec<(u64, BlobRules)>> {
     // How many entries of the schedule a stage has.
     let entries = |stage: Stage| match stage.fork {
-        Fork::Osaka => 3 + stage.blob_forks,
+        Fork::Osaka | Fork::Amsterdam => 3 + stage.blob_forks,
         Fork::Prague => 2,
         Fork::Cancun => 1,
         _ => 0,

@@ -21,16 +21,20 @@ const BY_NUMBER: [(&str, Option<&str>, Fork); 9] = [
 ];
 
 /// Forks that begin at a timestamp.
-pub(super) const BY_TIME: [(&str, Fork); 4] = [
+pub(super) const BY_TIME: [(&str, Fork); 5] = [
     ("shanghaiTime", Fork::Shanghai),
     ("cancunTime", Fork::Cancun),
     ("pragueTime", Fork::Prague),
     ("osakaTime", Fork::Osaka),
+    (AMSTERDAM, Fork::Amsterdam),
 ];
 
+/// Key of the fork that is not released: only in files with `config.hansa`, since headers of other chains have fields from
+/// then on that this kernel does not know.
+const AMSTERDAM: &str = "amsterdamTime";
+
 /// Names of forks that are no released fork of Ethereum's main network, and what they are.
-const UNKNOWN_FORKS: [(&str, &str); 12] = [
-    ("amsterdamTime", "Amsterdam"),
+const UNKNOWN_FORKS: [(&str, &str); 11] = [
     ("futureEipsTime", "Besu's future EIPs"),
     ("experimentalEipsTime", "Besu's experimental EIPs"),
     ("verkleTime", "Verkle"),
@@ -67,8 +71,10 @@ pub(super) fn activation(config: &Map<String, Value>, key: &str) -> InputResult<
 
 /// Refuse files with forks that this kernel does not have, naming the key.
 pub(super) fn refuse_unknown_forks(config: &Map<String, Value>) -> InputResult<()> {
-    for (key, name) in UNKNOWN_FORKS {
-        if json::member(config, key).is_some() {
+    let amsterdam = (AMSTERDAM, "Amsterdam");
+    for (key, name) in UNKNOWN_FORKS.into_iter().chain([amsterdam]) {
+        let experiment = key == AMSTERDAM && json::member(config, "hansa").is_some();
+        if json::member(config, key).is_some() && !experiment {
             return Err(InputError::new(format!("config.{key}"), "no fork after Osaka or of another network", name));
         }
     }

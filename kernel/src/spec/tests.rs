@@ -40,6 +40,18 @@ fn forks_begin_at_their_block_or_time() {
 }
 
 #[test]
+fn amsterdam_begins_only_where_a_consortium_s_file_says_so() {
+    let times = r#""terminalTotalDifficulty":0,"shanghaiTime":0,"cancunTime":0,"pragueTime":0,"osakaTime":0"#;
+    let experiment =
+        spec(&format!(r#"{FORKS_BY_NUMBER},{times},"amsterdamTime":5,"hansa":{{}}"#)).expect("a good spec");
+    assert_eq!([4, 5].map(|timestamp| experiment.fork(1, timestamp)), [Fork::Osaka, Fork::Amsterdam]);
+    let default = spec(&format!(r#"{FORKS_BY_NUMBER},{times},"hansa":{{}}"#)).expect("a good spec");
+    assert_eq!(default.fork(1, u64::MAX), Fork::Osaka);
+    assert!(!FORKS.contains(&Fork::Amsterdam));
+    assert_eq!(Spec::of_fork(Fork::Amsterdam, 1).fork(1, 1), Fork::Amsterdam);
+}
+
+#[test]
 fn contradictions_are_refused_by_the_name_of_the_key() {
     assert_eq!(Spec::parse(b"{").expect_err("not JSON").field, "chain_spec");
     assert_eq!(Spec::parse(br#"{"config":{}}"#).expect_err("no id").field, "config.chainId");
@@ -48,6 +60,7 @@ fn contradictions_are_refused_by_the_name_of_the_key() {
     assert_eq!(refused(r#""shanghaiTime":5,"cancunTime":4"#), "config.cancunTime");
     assert_eq!(refused(r#""homesteadBlock":-1"#), "config.homesteadBlock");
     assert_eq!(refused(r#""amsterdamTime":1"#), "config.amsterdamTime");
+    assert_eq!(refused(r#""hansa":{},"amsterdamTime":1"#), "config.osakaTime");
     assert_eq!(refused(r#""contractSizeLimit":0"#), "config.contractSizeLimit");
     assert_eq!(refused(r#""zeroBaseFee":"yes""#), "config.zeroBaseFee");
     let alloc = br#"{"config":{"chainId":1},"alloc":{"0x01":{}}}"#;

@@ -25,6 +25,7 @@ GAS_LIMIT_MIN: Final = 5_000
 """Smallest block gas limit (Yellow Paper 4.4.4)."""
 
 NEWEST_FORK: Final = "Osaka"
+EXPERIMENTAL_FORK: Final = "Amsterdam"  # where a file says so: not released
 
 _ACCOUNT_BYTES: Final = 105
 _ENDPOINT = re.compile(r"^(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?):(?P<port>\d{1,5})$")
@@ -272,7 +273,7 @@ def _check_certificate(where: str, part: ValidatorPart) -> None:
 def _check_consortium(document: dict[str, Any], kernel: hansa_kernel.Spec, genesis: hansa_kernel.Header) -> None:
     """Rules for files with `config.hansa` that go beyond single keys."""
     fork = kernel.fork(0, genesis.timestamp)
-    if fork != NEWEST_FORK:
+    if fork not in (NEWEST_FORK, EXPERIMENTAL_FORK):
         raise ChainSpecInvalid(
             "config", f"a consortium starts at {NEWEST_FORK}, this one at {fork}; set osakaTime to 0"
         )

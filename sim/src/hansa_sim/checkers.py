@@ -258,9 +258,6 @@ class Checkers:
         if failed > 1:
             world.points.sometimes("two views failed in a row")
 
-    def view_entered(self, node: Node, effect: fx.EnterView) -> None:
-        """For counts."""
-
     def view_installed(self, node: Node, installed: InstalledView) -> None:
         """A view and what gives the right to it."""
         if installed.certificate is not None:

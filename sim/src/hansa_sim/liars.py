@@ -74,9 +74,6 @@ class Liar:
         """Its answer to a member that catches up."""
         return blocks
 
-    def seen_refusal(self) -> None:
-        """Its own executor refuses a block; a script may be the cause."""
-
     def say(self, member: int, message: Message) -> Sequence[Message]:
         """One message to one member: what is sent instead."""
         return (message,)

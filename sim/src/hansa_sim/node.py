@@ -357,7 +357,6 @@ class Node:
             fx.ReportPeer: lambda effect: world.checkers.peer_reported(self, effect),
             fx.ReportEvidence: lambda effect: world.checkers.evidence(self, effect),
             fx.LeaveView: lambda effect: world.checkers.view_left(self, effect),
-            fx.EnterView: lambda effect: world.checkers.view_entered(self, effect),
             fx.PersistInstalledView: lambda effect: world.checkers.view_installed(self, effect.installed),
             fx.PersistReleased: lambda effect: world.checkers.released(self, effect.height),
             fx.HaltVoting: lambda effect: world.checkers.halted(self, effect),
@@ -482,8 +481,6 @@ class Node:
         expected = state_root(self.chain.roots[-1], header.transactions_root)
         again = any(name in self.chain.transactions for name in names) or len(set(names)) < len(names)
         if header.state_root != expected or not header.gas_fits or again:
-            if liar := world.liars.get(self.index):
-                liar.seen_refusal()
             self._answer(delay, ev.BlockRefused(self.now_ms(), candidate.hash, "hash_mismatch", ev.Fault.BLOCK))
             return
         self.held[candidate.hash] = bodies

@@ -6,7 +6,7 @@ data, so a failing one can be run again with parts of it left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
@@ -107,7 +107,6 @@ class Plan:
     drifts_ppm: tuple[int, ...]  # per member
     offsets_ms: tuple[int, ...]  # per member
     submit_every_ms: int
-    features: dict[str, Any] = field(default_factory=dict)  # for people
 
     @property
     def block_time_ms(self) -> int:

@@ -4,7 +4,6 @@ use hansa_kernel::conformance::full_state::FullState;
 use hansa_kernel::evm::{self, Purpose};
 use hansa_kernel::header::BlockEnv;
 use hansa_kernel::spec::Spec;
-use rayon::ThreadPool;
 use revm::context::{Context, TxEnv};
 use revm::database::{CacheDB, EmptyDB};
 use revm::primitives::{KECCAK_EMPTY, keccak256};
@@ -49,13 +48,12 @@ pub fn run(database: Database, spec: &Spec, env: &BlockEnv, txs: Vec<TxEnv>) -> 
 
 /// Half of the transactions on each of two threads that know nothing of each other: what two cores can give at best.
 pub fn run_halves(
-    pool: &ThreadPool,
     databases: (Database, Database),
     spec: &Spec,
     env: &BlockEnv,
     mut txs: Vec<TxEnv>,
 ) -> (u64, [Database; 2]) {
     let late = txs.split_off(txs.len() / 2);
-    let (one, other) = pool.join(|| run(databases.0, spec, env, txs), || run(databases.1, spec, env, late));
+    let (one, other) = rayon::join(|| run(databases.0, spec, env, txs), || run(databases.1, spec, env, late));
     (one.0 + other.0, [one.1, other.1])
 }

@@ -149,7 +149,8 @@ struct Found {
     conflicts: Vec<u64>,
 }
 
-/// Rounds of all ways, beginning with another one each time.
+/// Rounds of all ways, beginning with another one each time. Everything runs on threads of a pool, as in the kernel, and
+/// the clock runs there: waking a thread is no part of it.
 fn rounds(case: &Case<'_>, apart: bool, pools: &[ThreadPool], options: &Options) -> Found {
     let (cache, plan, database) = (case.warm(), case.plan(), bare::database(case.state));
     let ways: Vec<Way> = WAYS.into_iter().filter(|way| options.wants_runner(way.name)).collect();
@@ -165,11 +166,12 @@ fn rounds(case: &Case<'_>, apart: bool, pools: &[ThreadPool], options: &Options)
         for turn in 0..=ways.len() {
             let Some(at) = ((round + turn) % (ways.len() + 1)).checked_sub(1) else {
                 let (own, txs_) = (database.clone(), txs());
-                let (gas, _) = found.bare.time(|| bare::run(own, &case.spec, &plan.env, txs_));
+                let (gas, _) = pools[0].install(|| found.bare.time(|| bare::run(own, &case.spec, &plan.env, txs_)));
                 assert_eq!(gas, case.first.gas_used, "bare revm does the same");
                 if apart {
                     let (own, txs_) = ((database.clone(), database.clone()), txs());
-                    let (gas, _) = found.halves.time(|| bare::run_halves(&pools[1], own, &case.spec, &plan.env, txs_));
+                    let halves = || bare::run_halves(own, &case.spec, &plan.env, txs_);
+                    let (gas, _) = pools[1].install(|| found.halves.time(halves));
                     assert_eq!(gas, case.first.gas_used, "two threads do the same");
                 }
                 continue;
@@ -180,15 +182,18 @@ fn rounds(case: &Case<'_>, apart: bool, pools: &[ThreadPool], options: &Options)
             let list = read_list("hints", &hints).expect("our own list").1;
             let running = Running { runner: way.runner, ..Running::default() };
             if options.wants_part("execute") {
-                let (state, schedule) = (case.job_state(), Schedule::new(running, list));
-                let (gas, ..) = found.executes[at].time(|| pool.install(|| execute(&plan, state, schedule)));
+                // Made anew, as bare revm's are: what was written just now is in the processor's caches.
+                let (plan, state, schedule) = (case.plan(), case.job_state(), Schedule::new(running, list));
+                let times = &mut found.executes[at];
+                let (gas, ..) = pool.install(|| times.time(|| execute(&plan, state, schedule)));
                 assert_eq!(gas, case.first.gas_used, "every runner does the same");
             }
             if !options.wants_part("block") {
                 continue;
             }
             let request = BlockRequest { cache: cache.view(HEAD), hints, ..case.request(way.runner) };
-            let result = found.blocks[at].time(|| pool.install(|| run_block(request, case.state, |_| B256::ZERO)));
+            let times = &mut found.blocks[at];
+            let result = pool.install(|| times.time(|| run_block(request, case.state, |_| B256::ZERO)));
             let result = result.expect("a valid block");
             assert_eq!(result.stats.rounds, 0, "the cache is warm");
             assert!(result.write_set == case.first.write_set && result.receipts_root == case.first.receipts_root);

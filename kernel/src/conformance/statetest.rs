@@ -266,7 +266,7 @@ fn transaction(
         let raw = json::bytes("txbytes", raw)?;
         let rules = TxRules::unbounded(spec, env.number, env.timestamp);
         let decoded = decode_one(&raw, &rules, None).map_err(|error| error.message);
-        return Ok(decoded.map(|decoded| evm::tx_env(&decoded).ethereum));
+        return Ok(decoded.map(|decoded| evm::tx_env(&decoded).ethereum.clone()));
     }
     let tx = json::object("transaction", member(case, "transaction")?)?;
     let indexes = json::object("indexes", member(entry, "indexes")?)?;

@@ -30,5 +30,5 @@ pub use set_up::{
     run_inspected, run_system, set_blob_base_fee, set_checks, state_of, undefined_opcode,
 };
 pub use text::{halt_text, invalid_call_text, invalid_transaction};
-pub use transaction::Tx;
+pub use transaction::{Body, Tx};
 pub use tx_env::{authorities, recovered_authorizations, target, tx_env};

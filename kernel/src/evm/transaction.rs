@@ -1,6 +1,7 @@
 //! The transaction as our EVM takes it: Ethereum's, and what the chain's own envelope adds.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use revm::context::TxEnv;
@@ -11,10 +12,16 @@ use revm::handler::system_call::SystemCallTx;
 use super::set_up::{EvmContext, Recorded};
 use crate::tx::AddressRanges;
 
-/// A transaction to run. Fields of Ethereum's are reached through it.
+/// A transaction to run, shared: an EVM takes what it runs, and most runs are not the last of their transaction. Fields
+/// of Ethereum's are reached through it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tx {
+pub struct Tx(Arc<Body>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Body {
     pub ethereum: TxEnv,
+    /// EIP-2718 type as in the block. The EVM applies Ethereum's nearest one to the chain's own.
+    pub envelope_type: u8,
     /// Gas beside Ethereum's intrinsic gas, paid whatever happens: verification of the account's signature.
     pub extra_gas: u64,
     /// Addresses that it may touch.
@@ -23,11 +30,31 @@ pub struct Tx {
 
 impl From<TxEnv> for Tx {
     fn from(ethereum: TxEnv) -> Self {
-        Self { ethereum, ..Self::default() }
+        Body { envelope_type: ethereum.tx_type, ethereum, ..Body::default() }.into()
+    }
+}
+
+impl From<Body> for Tx {
+    fn from(body: Body) -> Self {
+        Self(Arc::new(body))
     }
 }
 
 impl Deref for Tx {
+    type Target = Body;
+
+    fn deref(&self) -> &Body {
+        &self.0
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Body {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl Deref for Body {
     type Target = TxEnv;
 
     fn deref(&self) -> &TxEnv {
@@ -35,7 +62,7 @@ impl Deref for Tx {
     }
 }
 
-impl DerefMut for Tx {
+impl DerefMut for Body {
     fn deref_mut(&mut self) -> &mut TxEnv {
         &mut self.ethereum
     }

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, TxKind, U256};
 use revm::context::TxEnv;
 use revm::context_interface::either::Either;
 
-use super::transaction::Tx;
+use super::transaction::{Body, Tx};
 use crate::tx::{Decoded, Envelope, recover_signer};
 
 /// Half of the order of secp256k1: a larger `s` is refused (EIP-2, EIP-7702).
@@ -34,7 +34,7 @@ pub fn tx_env(decoded: &Decoded) -> Tx {
         authorization_list: tx.authorization_list().map(recovered_authorizations).unwrap_or_default(),
     };
     let ranges = tx.as_account().map(|account| account.tx.ranges.clone()).unwrap_or_default();
-    Tx { ethereum, extra_gas: decoded.extra_gas, ranges }
+    Body { ethereum, envelope_type: tx.ty(), extra_gas: decoded.extra_gas, ranges }.into()
 }
 
 /// The type whose rules revm applies: the chain's envelope follows EIP-1559.

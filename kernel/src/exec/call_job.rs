@@ -217,7 +217,7 @@ impl CallJob {
             blob_hashes: request.blob_hashes.unwrap_or_default(),
             authorization_list,
         };
-        let tx = Tx { ethereum, extra_gas, ranges };
+        let tx = Tx::from(evm::Body { envelope_type: ethereum.tx_type, ethereum, extra_gas, ranges });
         // geth: without a price for blobs, theirs reads as 0.
         let blob_base_fee = if tx.tx_type == 3 && tx.max_fee_per_blob_gas == 0 { Some(0) } else { block.blob_base_fee };
         Ok(Self {

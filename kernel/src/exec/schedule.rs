@@ -15,13 +15,13 @@ use crate::spec::Fork;
 
 /// First and widest window, transactions.
 const WINDOW_FIRST: usize = 32;
-const WINDOW_MAX: usize = 256;
+const WINDOW_MAX: usize = 512;
 /// Narrowest window.
 const WINDOW_MIN: usize = 16;
 /// Transactions run at once by a list or on multi-version memory.
 const STRETCH_MAX: usize = 512;
-/// Transactions that go in order after a window with many conflicts; doubles from one such window to the next.
-const IN_ORDER_FIRST: usize = 64;
+/// Transactions that go in order after a window with many conflicts; four times as many from one such window to the next.
+const IN_ORDER_FIRST: usize = 128;
 const IN_ORDER_MAX: usize = 4_096;
 /// One conflict in so many runs is many: then little was won, and what ran in vain was lost.
 const MANY_CONFLICTS: usize = 4;
@@ -192,7 +192,7 @@ impl Schedule {
         let most = if matches!(how, How::Window) { self.width } else { STRETCH_MAX };
         let mut range = ahead.start..ahead.end.min(ahead.start + most);
         let jitter = self.running.jitter;
-        let mut runs = match how {
+        let runs = match how {
             How::Window => window::run(plan, state, Over::Nothing, range.clone(), budget, jitter),
             How::List => {
                 let over = self.list.as_ref().map_or(Over::Nothing, Over::List);
@@ -201,15 +201,14 @@ impl Schedule {
             How::Stm => {
                 let (runs, repeated) = stm::run(plan, state, range.clone(), budget, jitter);
                 self.counts.repeated += u64::from(repeated);
-                runs
+                runs.into()
             }
             How::Lanes(lanes) => {
                 range = lanes.range();
-                lanes::run(plan, state, lanes, budget, jitter)
+                lanes::run(plan, state, lanes, budget, jitter).into()
             }
         };
         let begun = runs.iter().take_while(|run| !matches!(run, Ahead::NotBegun)).count();
-        runs.truncate(begun);
         self.counts.windows += 1;
         self.counts.apart += begun as u64;
         // When nothing was begun, one goes in order.
@@ -235,7 +234,7 @@ impl Schedule {
                     self.width = WINDOW_MIN;
                     if self.running.runner == Runner::Auto {
                         self.in_order = self.in_order_next;
-                        self.in_order_next = (self.in_order_next * 2).min(IN_ORDER_MAX);
+                        self.in_order_next = (self.in_order_next * 4).min(IN_ORDER_MAX);
                     }
                 } else if runs.again == 0 {
                     self.width = (self.width * 2).min(WINDOW_MAX);
@@ -246,6 +245,33 @@ impl Schedule {
     }
 }
 
+/// Runs in order, in parts of `each` as threads made them.
+#[derive(Debug, Default)]
+pub struct Parts {
+    pub each: usize,
+    pub parts: Vec<Vec<Ahead>>,
+}
+
+impl From<Vec<Ahead>> for Parts {
+    fn from(runs: Vec<Ahead>) -> Self {
+        Self { each: runs.len(), parts: vec![runs] }
+    }
+}
+
+impl Parts {
+    fn iter(&self) -> impl Iterator<Item = &Ahead> {
+        self.parts.iter().flatten()
+    }
+
+    fn get(&self, at: usize) -> Option<&Ahead> {
+        self.parts.get(at.checked_div(self.each)?)?.get(at % self.each)
+    }
+
+    fn get_mut(&mut self, at: usize) -> Option<&mut Ahead> {
+        self.parts.get_mut(at.checked_div(self.each)?)?.get_mut(at % self.each)
+    }
+}
+
 /// What ran ahead and is to be folded in.
 #[derive(Debug, Default)]
 pub struct Runs {
@@ -253,7 +279,7 @@ pub struct Runs {
     first: usize,
     /// Position at which to stop and choose anew.
     until: Option<usize>,
-    ahead: Vec<Ahead>,
+    ahead: Parts,
     /// Threads that shared the work.
     threads: u64,
     held: usize,
@@ -293,6 +319,6 @@ impl Runs {
 
     /// Forget the runs that are left.
     pub fn drop_rest(&mut self) {
-        self.ahead.clear();
+        self.ahead = Parts::default();
     }
 }

@@ -3,13 +3,12 @@
 
 use std::ops::Range;
 
-use alloy_consensus::Typed2718;
 use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, B256, Bytes};
 use revm::context::result::{ExecutionResult, InvalidTransaction};
 use revm::state::Account;
 
-use super::commit::{self, Ahead};
+use super::commit::{self, Ahead, Run};
 use super::growth::{Growth, Refusal};
 use super::prefetch::prefetch_tx;
 use super::protocol::Action;
@@ -259,36 +258,21 @@ fn run_tx(
         let left = plan.env.gas_limit.saturating_sub(done.gas_used);
         return done.refuse(plan, index, TxError::exceeds_block_gas_limit(left, tx.gas_limit));
     }
-    let ahead = match runs.take(index) {
-        Ahead::NotBegun => None,
-        Ahead::Void => {
-            runs.again();
-            None
-        }
-        Ahead::Ran(run) => {
-            let settled = commit::settle(evm::state_of(evm), tx, *run);
-            if settled.is_none() {
-                runs.again();
+    match runs.take(index) {
+        Ahead::NotBegun => {}
+        Ahead::Void => runs.again(),
+        Ahead::Ran(mut run) => {
+            if commit::settle(evm::state_of(evm), tx, &mut run) {
+                return fold_ahead(plan, evm, index, tx, run, done, runs);
             }
-            settled
+            runs.again();
         }
-    };
-    let held = ahead.is_some();
-    let (outcome, tip, strict) = if let Some(run) = ahead {
-        (Outcome::Done(run.result, run.changes), run.tip, run.strict)
-    } else {
-        let outcome = evm::run_in_block(evm, tx.clone());
-        let aside = evm::aside(evm);
-        let strict = match &outcome {
-            Outcome::Done(result, _) => commit::is_strict(plan, tx, result, aside),
-            _ => true,
-        };
-        (outcome, aside.tip, strict)
-    };
+    }
+    let outcome = evm::run_in_block(evm, tx.clone());
     match outcome {
         Outcome::Done(result, changes) => {
-            let gas = result.tx_gas_used();
-            let place = u32::try_from(done.included.len()).unwrap_or(u32::MAX);
+            let aside = evm::aside(evm);
+            let strict = commit::is_strict(plan, tx, &result, aside);
             let state = evm::state_of(evm);
             if !state.prefetch_account(plan.env.beneficiary) {
                 return Err(Pass::Missed);
@@ -297,35 +281,16 @@ fn run_tx(
             if !caps.are_none()
                 && let Err(refusal) = done.growth.admit(caps, tx.caller, state.growth(&changes))
             {
-                return done.leave_out(plan, index, refusal, gas);
+                return done.leave_out(plan, index, refusal, result.tx_gas_used());
             }
             // What is paid to an account that goes in the same transaction goes with it.
             let gone = changes.get(&plan.env.beneficiary).is_some_and(Account::is_selfdestructed);
+            let place = done.place();
             state.commit_tx(changes, Mark { index: place, strict });
             if !gone {
-                state.reward(plan.env.beneficiary, tip, place);
+                state.reward(plan.env.beneficiary, aside.tip, place);
             }
-            let rooted = plan.fork < Fork::Byzantium;
-            if rooted {
-                done.states.push(state.write_set());
-            }
-            if plan.fork < Fork::Cancun && state.destroyed() {
-                // Storage is gone as a whole: what ran ahead may have read it.
-                runs.drop_rest();
-            }
-            done.gas_used += gas;
-            done.blob_gas_used += blob_gas;
-            done.receipts.push(Receipt {
-                tx_type: decoded.tx.ty(),
-                success: result.is_success(),
-                state_root: rooted.then_some(B256::ZERO),
-                cumulative_gas_used: done.gas_used,
-                reason: FailureReason::of(&result),
-                logs: result.into_logs(),
-            });
-            done.included.push(index);
-            let work = gas + WORK_PER_TX;
-            Ok(if held { runs.held(work) } else { work })
+            Ok(include(plan, state, index, tx, result, done, runs))
         }
         Outcome::Missed => Err(Pass::Missed),
         Outcome::Fault(error) => Err(Pass::Fault(error)),
@@ -343,7 +308,79 @@ fn run_tx(
     }
 }
 
+/// As the end of [`run_tx`], of a run whose reads hold.
+fn fold_ahead(
+    plan: &Plan,
+    evm: &mut evm::Evm<'_>,
+    index: usize,
+    tx: &evm::Tx,
+    mut run: Run,
+    done: &mut Committed,
+    runs: &mut Runs,
+) -> Result<u64, Pass> {
+    let state = evm::state_of(evm);
+    let beneficiary = plan.env.beneficiary;
+    if !state.prefetch_account(beneficiary) {
+        return Err(Pass::Missed);
+    }
+    let caps = plan.spec.vm().growth_caps;
+    if !caps.are_none()
+        && let Err(refusal) = done.growth.admit(caps, tx.caller, state.growth_of_run(&run))
+    {
+        return done.leave_out(plan, index, refusal, run.result.tx_gas_used());
+    }
+    let gone = run.accounts.iter().any(|account| {
+        account.read.address == beneficiary && account.after.as_ref().is_some_and(|after| after.destroyed)
+    });
+    let place = done.place();
+    let mark = Mark { index: place, strict: run.strict };
+    state.commit_run(&mut run, mark);
+    if !gone {
+        state.reward(beneficiary, run.tip, place);
+    }
+    let work = include(plan, state, index, tx, run.result, done, runs);
+    Ok(runs.held(work))
+}
+
+/// Put the folded transaction into the block. Returns its work.
+fn include(
+    plan: &Plan,
+    state: &JobState,
+    index: usize,
+    tx: &evm::Tx,
+    result: ExecutionResult,
+    done: &mut Committed,
+    runs: &mut Runs,
+) -> u64 {
+    let gas = result.tx_gas_used();
+    let rooted = plan.fork < Fork::Byzantium;
+    if rooted {
+        done.states.push(state.write_set());
+    }
+    if plan.fork < Fork::Cancun && state.destroyed() {
+        // Storage is gone as a whole: what ran ahead may have read it.
+        runs.drop_rest();
+    }
+    done.gas_used += gas;
+    done.blob_gas_used += tx.blob_hashes.len() as u64 * GAS_PER_BLOB;
+    done.receipts.push(Receipt {
+        tx_type: tx.envelope_type,
+        success: result.is_success(),
+        state_root: rooted.then_some(B256::ZERO),
+        cumulative_gas_used: done.gas_used,
+        reason: FailureReason::of(&result),
+        logs: result.into_logs(),
+    });
+    done.included.push(index);
+    gas + WORK_PER_TX
+}
+
 impl Committed {
+    /// Where the next transaction stands among those that are in the block.
+    fn place(&self) -> u32 {
+        u32::try_from(self.included.len()).unwrap_or(u32::MAX)
+    }
+
     /// An invalid transaction: dropped, with later ones of its sender left out, while building; else the block is invalid.
     fn refuse(&mut self, plan: &Plan, index: usize, error: TxError) -> Result<u64, Pass> {
         if !plan.building {

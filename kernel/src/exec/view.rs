@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
-use revm::state::AccountInfo;
+use revm::state::{AccountId, AccountInfo};
 
 use super::access_list::AccessList;
 use super::state::{Fields, JobState, StateError};
@@ -24,6 +24,8 @@ pub enum Over<'b> {
 pub struct AccountRead {
     pub address: Address,
     pub fields: Option<Fields>,
+    /// Its place in the state, where it is known.
+    pub place: Option<u32>,
 }
 
 /// A slot that a run read.
@@ -34,6 +36,8 @@ pub struct SlotRead {
     pub value: U256,
     /// It came from the cache.
     pub cached: bool,
+    /// Its place in the state, where it is known.
+    pub place: Option<u32>,
 }
 
 /// Everything that a run read.
@@ -43,6 +47,15 @@ pub struct Reads {
     pub slots: Vec<SlotRead>,
     pub codes: Vec<B256>,
     pub blocks: Vec<u64>,
+}
+
+impl Reads {
+    fn clear(&mut self) {
+        self.accounts.clear();
+        self.slots.clear();
+        self.codes.clear();
+        self.blocks.clear();
+    }
 }
 
 /// The database of a transaction that runs apart.
@@ -83,8 +96,8 @@ impl<'b> View<'b> {
     }
 
     /// What the last run read.
-    pub fn take_reads(&mut self) -> Reads {
-        std::mem::take(&mut self.reads)
+    pub fn reads(&mut self) -> &mut Reads {
+        &mut self.reads
     }
 
     /// The transaction that the last run has to wait for.
@@ -106,22 +119,22 @@ impl<'b> View<'b> {
     /// What the account holds before transaction `index`, without a guess; an error names the one to wait for, if any.
     fn account(&self, address: Address) -> Result<AccountRead, Option<u32>> {
         let base = || self.base.peek_account(address).ok_or(None);
-        let fields = match self.over {
-            Over::Nothing => base()?,
-            Over::List(list) => match list.account(address, self.first, self.index) {
-                Some(fields) => fields,
-                None => base()?,
-            },
+        let over = |fields| AccountRead { address, fields, place: None };
+        match self.over {
+            Over::Nothing => base(),
+            Over::List(list) => {
+                list.account(address, self.first, self.index).map_or_else(base, |fields| Ok(over(fields)))
+            }
             Over::Memory(memory) => match memory.account(address, self.index) {
-                Found::Value(fields) => fields,
-                Found::WaitFor(index) => return Err(Some(index)),
-                Found::Shifted(shift) => shift.apply(base()?),
+                Found::Value(fields) => Ok(over(fields)),
+                Found::WaitFor(index) => Err(Some(index)),
+                Found::Shifted(shift) => base().map(|read| AccountRead { fields: shift.apply(read.fields), ..read }),
             },
-        };
-        Ok(AccountRead { address, fields })
+        }
     }
 
-    fn slot(&self, address: Address, slot: U256) -> Result<SlotRead, Option<u32>> {
+    /// `place` is the account's.
+    fn slot(&self, place: Option<usize>, address: Address, slot: U256) -> Result<SlotRead, Option<u32>> {
         let over = match self.over {
             Over::Nothing => None,
             Over::List(list) => list.slot(address, slot, self.first, self.index),
@@ -132,10 +145,9 @@ impl<'b> View<'b> {
             },
         };
         if let Some(value) = over {
-            return Ok(SlotRead { address, slot, value, cached: false });
+            return Ok(SlotRead { address, slot, value, cached: false, place: None });
         }
-        let peeked = self.base.peek_slot(address, slot).ok_or(None)?;
-        Ok(SlotRead { address, slot, value: peeked.value, cached: peeked.cached })
+        self.base.peek_slot(place, address, slot).ok_or(None)
     }
 
     /// The account as a run of `index` would read it now; `None` where a value is not at hand.
@@ -147,7 +159,7 @@ impl<'b> View<'b> {
     /// The slot as a run of `index` would read it now; `None` where a value is not at hand.
     #[must_use]
     pub fn slot_again(&self, address: Address, slot: U256) -> Option<U256> {
-        self.slot(address, slot).ok().map(|read| read.value)
+        self.slot(None, address, slot).ok().map(|read| read.value)
     }
 
     /// The sender's earlier transactions may be on their way: take it that they leave the nonce that fits. Whoever folds
@@ -162,13 +174,26 @@ impl<'b> View<'b> {
 
 impl Recorded for View<'_> {
     fn begin(&mut self) {
-        self.reads = Reads::default();
+        self.reads.clear();
         self.missed = false;
         self.waits_for = None;
     }
 
     fn missed(&self) -> bool {
         self.missed
+    }
+}
+
+impl View<'_> {
+    fn storage_at(&mut self, place: Option<usize>, address: Address, slot: U256) -> Result<U256, StateError> {
+        match self.slot(place, address, slot) {
+            Ok(read) => {
+                self.reads.slots.push(read);
+                Ok(read.value)
+            }
+            Err(Some(index)) => Err(self.wait(index)),
+            Err(None) => Err(self.miss()),
+        }
     }
 }
 
@@ -181,8 +206,9 @@ impl revm::Database for View<'_> {
                 read.fields = self.with_expected_nonce(address, read.fields);
                 self.reads.accounts.push(read);
                 let bars = read.fields.is_some_and(|fields| self.base.peek_bars_creation(address, fields));
+                let account_id = read.place.and_then(|place| AccountId::new(place as usize));
                 Ok(read.fields.map(|fields| {
-                    let info = AccountInfo::from(fields);
+                    let info = AccountInfo { account_id, ..AccountInfo::from(fields) };
                     if bars { AccountInfo { code_hash: B256::ZERO, ..info } } else { info }
                 }))
             }
@@ -202,14 +228,11 @@ impl revm::Database for View<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
-        match self.slot(address, slot) {
-            Ok(read) => {
-                self.reads.slots.push(read);
-                Ok(read.value)
-            }
-            Err(Some(index)) => Err(self.wait(index)),
-            Err(None) => Err(self.miss()),
-        }
+        self.storage_at(None, address, slot)
+    }
+
+    fn storage_by_account_id(&mut self, address: Address, id: AccountId, slot: U256) -> Result<U256, StateError> {
+        self.storage_at(Some(id.get()), address, slot)
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {

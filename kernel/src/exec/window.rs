@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::commit::{Ahead, run_apart};
 use super::jitter::Jitter;
+use super::schedule::Parts;
 use super::sequential::{Plan, WORK_PER_TX};
 use super::state::JobState;
 use super::view::{Over, View};
@@ -15,24 +16,17 @@ use crate::evm::{self, Purpose};
 /// Fewest transactions that are worth handing to a thread: an EVM is set up for them.
 const PART_MIN: usize = 16;
 /// Parts per thread, so that a thread which is done early finds more.
-const PARTS_PER_THREAD: usize = 4;
+const PARTS_PER_THREAD: usize = 3;
 
-/// Run the transactions of `range`; the runs in order. What is not begun when `budget` gas is spent does not run.
+/// Run the transactions of `range`. What is not begun when `budget` gas is spent does not run.
 #[must_use]
-pub fn run(
-    plan: &Plan,
-    base: &JobState,
-    over: Over<'_>,
-    range: Range<usize>,
-    budget: u64,
-    jitter: Jitter,
-) -> Vec<Ahead> {
+pub fn run(plan: &Plan, base: &JobState, over: Over<'_>, range: Range<usize>, budget: u64, jitter: Jitter) -> Parts {
     let parts = rayon::current_num_threads() * PARTS_PER_THREAD;
     let part = range.len().div_ceil(parts.max(1)).max(PART_MIN);
     let first = u32::try_from(range.start).unwrap_or(u32::MAX);
     let spent = AtomicU64::new(0);
     let starts: Vec<usize> = range.clone().step_by(part).collect();
-    let runs: Vec<Vec<Ahead>> = starts
+    let parts: Vec<Vec<Ahead>> = starts
         .into_par_iter()
         .map(|start| {
             let mut view = View::new(base, over, first);
@@ -50,5 +44,5 @@ pub fn run(
             (start..range.end.min(start + part)).map(run).collect()
         })
         .collect();
-    runs.into_iter().flatten().collect()
+    Parts { each: part, parts }
 }

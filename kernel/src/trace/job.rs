@@ -374,7 +374,7 @@ impl TraceJob {
         }
         let (ranges, extra_gas) = call.args.envelope(&self.request.spec)?;
         let ethereum = call.args.tx_env(self.request.spec.chain_id(), gas, nonce);
-        let tx = Tx { ethereum, extra_gas, ranges };
+        let tx = Tx::from(evm::Body { envelope_type: ethereum.tx_type, ethereum, extra_gas, ranges });
         let tracer = call.tracer.unwrap_or_else(|| self.request.tracer.clone());
         if tracer == Tracer::AccessList {
             return self.list_access(&env, tx);

@@ -3,8 +3,8 @@ use revm::context::TxEnv;
 use revm::context::result::ExecutionResult;
 
 use super::*;
-use crate::evm::Tx;
 use crate::evm::testing::{SENDER, World, call};
+use crate::evm::{Body, Tx};
 use crate::exec::receipts::{FailureReason, Receipt, summarize};
 use crate::tx::{AddressRange, AddressRanges};
 
@@ -21,8 +21,12 @@ fn ranges() -> AddressRanges {
         .expect("ascending")
 }
 
+fn in_ranges(ranges: AddressRanges, ethereum: TxEnv) -> Tx {
+    Body { ethereum, ranges, ..Body::default() }.into()
+}
+
 fn ranged(tx: TxEnv) -> Tx {
-    Tx { ranges: ranges(), ..tx.into() }
+    in_ranges(ranges(), tx)
 }
 
 fn world(code: &[u8]) -> World {
@@ -141,7 +145,7 @@ fn contracts_are_created_inside_only() {
         assert!(is_out_of_range(&result, created), "{result:?}");
         let wide = AddressRange { first: Address::ZERO, last: Address::repeat_byte(0xff) };
         let ranges = AddressRanges::new(vec![wide]).expect("one");
-        let tx = Tx { ranges, ..call(HERE, GAS, "").into() };
+        let tx = in_ranges(ranges, call(HERE, GAS, ""));
         let (result, state) = fresh(world(&code)).run(tx);
         assert!(result.is_success() && state[&created].is_created(), "{result:?}");
     }

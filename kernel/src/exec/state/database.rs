@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::bytecode::Bytecode;
-use revm::state::AccountInfo;
+use revm::state::{AccountId, AccountInfo};
 
 use super::{Code, Fields, GUESSED_BALANCE, GUESSED_SLOT, JobState, Mode, StateError};
 use crate::evm::Recorded;
@@ -41,6 +41,17 @@ impl Recorded for JobState {
     }
 }
 
+impl JobState {
+    fn storage_at(&mut self, place: Option<usize>, address: Address, slot: U256) -> Result<U256, StateError> {
+        self.lookahead.read();
+        if let Some(value) = place.and_then(|place| self.known_slot_at(place, slot)) {
+            return Ok(value);
+        }
+        let new = self.want(|wanted| wanted.slots.insert((address, slot)));
+        self.miss(new, || Some(GUESSED_SLOT))
+    }
+}
+
 impl revm::Database for JobState {
     type Error = StateError;
 
@@ -48,16 +59,20 @@ impl revm::Database for JobState {
         self.lookahead.read();
         let mode = self.mode;
         let mut bars_creation = false;
-        let info = if let Some(entry) = self.entry(address) {
-            bars_creation = entry.bars_creation();
+        let place = self.entry(address);
+        let info = if let Some(entry) = place.map(|place| &self.entries[place]) {
+            bars_creation = entry.bars_creation(&self.slots);
             entry.now
         } else {
             let new = self.want(|wanted| wanted.accounts.insert(address));
             Some(self.miss(new, || Some(Fields::default()))?)
         };
         let mut info = info.map(AccountInfo::from);
-        if let Some(info) = info.as_mut().filter(|_| bars_creation) {
-            info.code_hash = B256::ZERO;
+        if let Some(info) = &mut info {
+            info.account_id = place.and_then(AccountId::new);
+            if bars_creation {
+                info.code_hash = B256::ZERO;
+            }
         }
         if let Mode::Guess { sender, nonce, .. } = mode
             && sender == address
@@ -84,17 +99,14 @@ impl revm::Database for JobState {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
-        self.lookahead.read();
-        if let Some(known) = self.accounts.get(&address).and_then(|entry| entry.slots.get(&slot)) {
-            return Ok(known.now);
-        }
         // The account is known, or guessed: then its slots are, too.
-        self.entry(address);
-        if let Some(value) = self.known_slot(address, slot) {
-            return Ok(value);
-        }
-        let new = self.want(|wanted| wanted.slots.insert((address, slot)));
-        self.miss(new, || Some(GUESSED_SLOT))
+        let place = self.entry(address);
+        self.storage_at(place, address, slot)
+    }
+
+    /// Of an account that [`Self::basic`] has told the place of.
+    fn storage_by_account_id(&mut self, address: Address, id: AccountId, slot: U256) -> Result<U256, StateError> {
+        self.storage_at(Some(id.get()), address, slot)
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {

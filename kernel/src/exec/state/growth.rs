@@ -3,7 +3,8 @@
 use alloy_primitives::KECCAK256_EMPTY;
 use revm::state::{Account, EvmState};
 
-use super::JobState;
+use super::{Fields, JobState};
+use crate::exec::commit::{AccountRun, Run};
 
 /// Bytes of code that count as one item, as many as a slot holds.
 const CODE_BYTES_PER_ITEM: usize = 32;
@@ -17,16 +18,33 @@ impl JobState {
             if account.is_selfdestructed() || (self.clears_empty && account.is_empty()) {
                 return items;
             }
-            let before = self.accounts.get(address).and_then(|entry| entry.now);
+            let before = self.known(*address).and_then(|entry| entry.now);
             let code = before.map_or(KECCAK256_EMPTY, |fields| fields.code_hash);
-            items + u64::from(before.is_none()) + new_slots(account) + new_code(account, code)
+            items + u64::from(before.is_none()) + u64::from(new_slots(account)) + new_code(account, code)
         })
+    }
+
+    /// As [`Self::growth`], of a run that is settled.
+    #[must_use]
+    pub fn growth_of_run(&self, run: &Run) -> u64 {
+        let items = |account: &AccountRun| {
+            let Some(after) = &account.after else { return 0 };
+            if after.destroyed || (self.clears_empty && after.fields == Fields::default()) {
+                return 0;
+            }
+            let absent = self.known(account.read.address).is_none_or(|entry| entry.now.is_none());
+            let code = after.code.as_ref().map_or(0, |code| code.len().div_ceil(CODE_BYTES_PER_ITEM));
+            u64::from(absent) + u64::from(after.new_slots) + code as u64
+        };
+        run.accounts.iter().map(items).sum()
     }
 }
 
-fn new_slots(account: &Account) -> u64 {
+/// Slots that were zero and are not any more.
+#[must_use]
+pub fn new_slots(account: &Account) -> u32 {
     let new = account.storage.values().filter(|slot| slot.original_value.is_zero() && !slot.present_value.is_zero());
-    new.count() as u64
+    u32::try_from(new.count()).unwrap_or(u32::MAX)
 }
 
 fn new_code(account: &Account, before: alloy_primitives::B256) -> u64 {

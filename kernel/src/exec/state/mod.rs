@@ -13,6 +13,7 @@ mod tracing;
 use code::analysed;
 pub use code::bytecode;
 pub use fold::Mark;
+pub use growth::new_slots;
 pub use lookahead::GUESSED_KEYS_MAX;
 use lookahead::Lookahead;
 
@@ -101,6 +102,7 @@ enum Storage {
 
 #[derive(Debug)]
 struct Entry {
+    address: Address,
     before: Option<Fields>,
     now: Option<Fields>,
     storage: Storage,
@@ -108,7 +110,8 @@ struct Entry {
     wiped: bool,
     /// Read by something that is in the block.
     used: bool,
-    slots: U256Map<Slot>,
+    /// Places in [`JobState::slots`].
+    slots: U256Map<u32>,
     last: LastWrite,
     /// Index + 1 of the transaction that changed the code last: even who looks at no balance depends on it.
     code_by: u32,
@@ -117,10 +120,11 @@ struct Entry {
 }
 
 impl Entry {
-    fn of_parent(record: Option<&Record>) -> Self {
+    fn of_parent(address: Address, record: Option<&Record>) -> Self {
         let fields =
             record.map(|record| Fields { nonce: record.nonce, balance: record.balance, code_hash: record.code_hash });
         Self {
+            address,
             before: fields,
             now: fields,
             storage: match record {
@@ -160,7 +164,10 @@ enum Mode {
 #[derive(Debug)]
 pub struct JobState {
     cache: Option<CacheView>,
-    accounts: AddressMap<Entry>,
+    /// Places in `entries`, which stay as they are.
+    accounts: AddressMap<u32>,
+    entries: Vec<Entry>,
+    slots: Vec<Slot>,
     /// `None`: asked for, and not there.
     codes: B256Map<Option<Bytecode>>,
     blocks: HashMap<u64, B256>,
@@ -196,6 +203,8 @@ impl JobState {
         Self {
             cache,
             accounts: AddressMap::default(),
+            entries: Vec::new(),
+            slots: Vec::new(),
             codes: B256Map::default(),
             blocks: HashMap::default(),
             mode: Mode::Exact,
@@ -290,7 +299,7 @@ impl JobState {
 
     /// Ask for the code of an account whose record is known.
     pub fn prefetch_code_of(&mut self, address: Address) {
-        if let Some(fields) = self.entry(address).and_then(|entry| entry.now) {
+        if let Some(fields) = self.entry(address).and_then(|place| self.entries[place].now) {
             self.prefetch_code(fields.code_hash);
         }
     }
@@ -337,13 +346,19 @@ impl JobState {
 
     /// An account of the parent block. Also how tests and overrides fill a state.
     pub fn put_record(&mut self, address: Address, record: Option<&Record>) {
-        self.accounts.entry(address).or_insert_with(|| Entry::of_parent(record));
+        if let hash_map::Entry::Vacant(place) = self.accounts.entry(address) {
+            place.insert(place_of(self.entries.len()));
+            self.entries.push(Entry::of_parent(address, record));
+        }
     }
 
     /// A slot of the parent block; its account must be known.
     pub fn put_slot(&mut self, address: Address, slot: U256, value: U256) {
-        if let Some(entry) = self.accounts.get_mut(&address) {
-            entry.slots.entry(slot).or_insert_with(|| Slot::of_parent(value));
+        if let Some(entry) = self.accounts.get(&address).map(|place| &mut self.entries[*place as usize])
+            && let hash_map::Entry::Vacant(place) = entry.slots.entry(slot)
+        {
+            place.insert(place_of(self.slots.len()));
+            self.slots.push(Slot::of_parent(value));
         }
     }
 
@@ -372,7 +387,7 @@ impl JobState {
             hash
         });
         self.put_record(address, None);
-        let Some(entry) = self.accounts.get_mut(&address) else { return };
+        let Some(entry) = self.known_mut(address) else { return };
         let now = entry.now.unwrap_or_default();
         entry.now = Some(Fields {
             nonce: nonce.unwrap_or(now.nonce),
@@ -383,39 +398,60 @@ impl JobState {
 
     /// Change slots of a known account; with `all`, every other slot is zero.
     pub fn override_slots(&mut self, address: Address, slots: impl Iterator<Item = (U256, U256)>, all: bool) {
-        let Some(entry) = self.accounts.get_mut(&address) else { return };
+        let Some(entry) = self.accounts.get(&address).map(|place| &mut self.entries[*place as usize]) else { return };
         if all {
             entry.slots.clear();
             entry.storage = Storage::Empty;
         }
         for (slot, value) in slots {
-            entry.slots.insert(slot, Slot::of_parent(value));
+            entry.slots.insert(slot, place_of(self.slots.len()));
+            self.slots.push(Slot::of_parent(value));
         }
     }
 
     // --- what is known ---
 
-    fn entry(&mut self, address: Address) -> Option<&mut Entry> {
+    fn known(&self, address: Address) -> Option<&Entry> {
+        self.accounts.get(&address).map(|place| &self.entries[*place as usize])
+    }
+
+    fn known_mut(&mut self, address: Address) -> Option<&mut Entry> {
+        self.accounts.get(&address).map(|place| &mut self.entries[*place as usize])
+    }
+
+    /// The place of an account that is known, or comes from the cache now.
+    fn entry(&mut self, address: Address) -> Option<usize> {
         match self.accounts.entry(address) {
-            hash_map::Entry::Occupied(entry) => Some(entry.into_mut()),
-            hash_map::Entry::Vacant(place) => {
+            hash_map::Entry::Occupied(place) => Some(*place.get() as usize),
+            hash_map::Entry::Vacant(vacant) => {
                 let record = self.cache.as_ref()?.account(address)?;
-                Some(place.insert(Entry::of_parent(record.as_ref())))
+                let place = self.entries.len();
+                vacant.insert(place_of(place));
+                self.entries.push(Entry::of_parent(address, record.as_ref()));
+                Some(place)
             }
         }
     }
 
     fn known_slot(&mut self, address: Address, slot: U256) -> Option<U256> {
-        let entry = self.accounts.get_mut(&address)?;
-        if let Some(slot) = entry.slots.get(&slot) {
-            return Some(slot.now);
-        }
+        let place = *self.accounts.get(&address)?;
+        self.known_slot_at(place as usize, slot)
+    }
+
+    /// As [`Self::known_slot`], of the account at that place.
+    fn known_slot_at(&mut self, place: usize, slot: U256) -> Option<U256> {
+        let entry = &mut self.entries[place];
+        let vacant = match entry.slots.entry(slot) {
+            hash_map::Entry::Occupied(place) => return Some(self.slots[*place.get() as usize].now),
+            hash_map::Entry::Vacant(vacant) => vacant,
+        };
         let value = if entry.wiped || entry.storage == Storage::Empty || entry.before.is_none() {
             U256::ZERO
         } else {
-            self.cache.as_ref()?.slot(address, slot)?
+            self.cache.as_ref()?.slot(entry.address, slot)?
         };
-        entry.slots.insert(slot, Slot::of_parent(value));
+        vacant.insert(place_of(self.slots.len()));
+        self.slots.push(Slot::of_parent(value));
         Some(value)
     }
 
@@ -438,14 +474,13 @@ impl JobState {
     /// Nonce, balance and whether there is code (other than a delegation), of a known account as it is now.
     #[must_use]
     pub fn account_now(&self, address: Address) -> Option<(u64, U256)> {
-        self.accounts.get(&address)?.now.map(|fields| (fields.nonce, fields.balance))
+        self.known(address)?.now.map(|fields| (fields.nonce, fields.balance))
     }
 
     /// Whether a known account has code now.
     #[must_use]
     pub fn has_code(&self, address: Address) -> bool {
-        self.accounts
-            .get(&address)
+        self.known(address)
             .and_then(|entry| entry.now)
             .is_some_and(|fields| fields.code_hash != KECCAK256_EMPTY && !fields.code_hash.is_zero())
     }
@@ -480,13 +515,13 @@ impl JobState {
     /// Add to the balance of a known account. It comes to exist, unless empty accounts go (EIP-161) and it is one.
     pub fn credit(&mut self, address: Address, wei: U256) {
         let clears_empty = self.clears_empty;
-        let Some(entry) = self.accounts.get_mut(&address) else { return };
+        let Some(entry) = self.accounts.get(&address).map(|place| &mut self.entries[*place as usize]) else { return };
         entry.used = true;
         let mut now = entry.now.unwrap_or_default();
         now.balance = now.balance.saturating_add(wei);
         if clears_empty && now == Fields::default() {
             entry.now = None;
-            entry.wipe(None);
+            entry.wipe(None, &mut self.slots);
         } else {
             entry.now = Some(now);
         }
@@ -494,7 +529,7 @@ impl JobState {
 
     /// Take the whole balance of a known account, which comes to exist. Returns the wei.
     pub fn drain(&mut self, address: Address) -> U256 {
-        let Some(entry) = self.accounts.get_mut(&address) else { return U256::ZERO };
+        let Some(entry) = self.known_mut(address) else { return U256::ZERO };
         entry.used = true;
         let now = entry.now.get_or_insert_default();
         std::mem::take(&mut now.balance)
@@ -503,11 +538,16 @@ impl JobState {
 
 impl Entry {
     /// Whether there is storage without code and nonce, so that no contract can be created here (EIP-7610).
-    fn bars_creation(&self) -> bool {
-        self.now.is_some_and(|now| now.nonce == 0 && now.code_hash == KECCAK256_EMPTY) && self.holds_storage()
+    fn bars_creation(&self, slots: &[Slot]) -> bool {
+        self.now.is_some_and(|now| now.nonce == 0 && now.code_hash == KECCAK256_EMPTY) && self.holds_storage(slots)
     }
 
-    fn holds_storage(&self) -> bool {
-        self.storage == Storage::NotEmpty || self.slots.values().any(|slot| !slot.now.is_zero())
+    fn holds_storage(&self, slots: &[Slot]) -> bool {
+        self.storage == Storage::NotEmpty || self.slots.values().any(|place| !slots[*place as usize].now.is_zero())
     }
+}
+
+/// A place in a vector of accounts or slots: gas and memory bound them far below.
+fn place_of(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }

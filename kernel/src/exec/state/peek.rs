@@ -4,26 +4,21 @@ use alloy_consensus::constants::EMPTY_ROOT_HASH;
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::bytecode::Bytecode;
 
-use super::{Fields, JobState, Storage};
+use super::{Fields, JobState, Storage, place_of};
 use crate::exec::access_list::Link;
-
-/// What is known of a slot.
-#[derive(Debug, Clone, Copy)]
-pub struct PeekedSlot {
-    pub value: U256,
-    /// It comes from the cache.
-    pub cached: bool,
-}
+use crate::exec::view::{AccountRead, SlotRead};
 
 impl JobState {
     /// The account as it is now, if it is known.
     #[must_use]
-    pub fn peek_account(&self, address: Address) -> Option<Option<Fields>> {
-        if let Some(entry) = self.accounts.get(&address) {
-            return Some(entry.now);
+    pub fn peek_account(&self, address: Address) -> Option<AccountRead> {
+        if let Some(place) = self.accounts.get(&address) {
+            return Some(AccountRead { address, fields: self.entries[*place as usize].now, place: Some(*place) });
         }
         let record = self.cache.as_ref()?.account(address)?;
-        Some(record.map(|record| Fields { nonce: record.nonce, balance: record.balance, code_hash: record.code_hash }))
+        let fields =
+            record.map(|record| Fields { nonce: record.nonce, balance: record.balance, code_hash: record.code_hash });
+        Some(AccountRead { address, fields, place: None })
     }
 
     /// Whether the account, with these fields, has storage without code and nonce, so that no contract can be created
@@ -33,8 +28,8 @@ impl JobState {
         if fields.nonce > 0 || fields.code_hash != KECCAK256_EMPTY {
             return false;
         }
-        match self.accounts.get(&address) {
-            Some(entry) => entry.holds_storage(),
+        match self.known(address) {
+            Some(entry) => entry.holds_storage(&self.slots),
             None => self
                 .cache
                 .as_ref()
@@ -44,22 +39,23 @@ impl JobState {
         }
     }
 
-    /// The slot as it is now, if it is known.
+    /// The slot as it is now, if it is known; `place` is the account's.
     #[must_use]
-    pub fn peek_slot(&self, address: Address, slot: U256) -> Option<PeekedSlot> {
-        let empty = match self.accounts.get(&address) {
+    pub fn peek_slot(&self, place: Option<usize>, address: Address, slot: U256) -> Option<SlotRead> {
+        let read = |value, cached, place| Some(SlotRead { address, slot, value, cached, place });
+        let empty = match place.map(|place| &self.entries[place]).or_else(|| self.known(address)) {
             Some(entry) => {
-                if let Some(slot) = entry.slots.get(&slot) {
-                    return Some(PeekedSlot { value: slot.now, cached: false });
+                if let Some(place) = entry.slots.get(&slot) {
+                    return read(self.slots[*place as usize].now, false, Some(*place));
                 }
                 entry.wiped || entry.storage == Storage::Empty || entry.before.is_none()
             }
             None => self.cache.as_ref()?.account(address)?.is_none_or(|record| record.storage_root == EMPTY_ROOT_HASH),
         };
         if empty {
-            return Some(PeekedSlot { value: U256::ZERO, cached: false });
+            return read(U256::ZERO, false, None);
         }
-        Some(PeekedSlot { value: self.cache.as_ref()?.slot(address, slot)?, cached: true })
+        read(self.cache.as_ref()?.slot(address, slot)?, true, None)
     }
 
     /// Code under its hash, if it is known.
@@ -77,19 +73,29 @@ impl JobState {
         self.known_block(number)
     }
 
-    /// The account as it is now, if it is known.
-    pub fn recall_account(&mut self, address: Address) -> Option<Option<Fields>> {
-        self.entry(address).map(|entry| entry.now)
+    /// The account of a run's read as it is now, if it is known; its place is noted.
+    pub fn recall_account(&mut self, read: &mut AccountRead) -> Option<Option<Fields>> {
+        let place = match read.place {
+            Some(place) => place as usize,
+            None => self.entry(read.address)?,
+        };
+        read.place = Some(place_of(place));
+        Some(self.entries[place].now)
     }
 
-    /// The slot of a known account as it is now; `cached` is what the cache said while this block ran.
-    pub fn recall_slot(&mut self, address: Address, slot: U256, cached: Option<U256>) -> Option<U256> {
-        if let Some(value) = cached
-            && self.accounts.get(&address).is_some_and(|entry| !entry.wiped && entry.storage != Storage::Empty)
-        {
-            self.put_slot(address, slot, value);
+    /// The slot of a run's read as it is now, if it is known; its place is noted. One that came from the cache is what the
+    /// cache said while this block ran.
+    pub fn recall_slot(&mut self, read: &mut SlotRead) -> Option<U256> {
+        if let Some(place) = read.place {
+            return Some(self.slots[place as usize].now);
         }
-        self.known_slot(address, slot)
+        if read.cached && self.known(read.address).is_some_and(|entry| !entry.wiped && entry.storage != Storage::Empty)
+        {
+            self.put_slot(read.address, read.slot, read.value);
+        }
+        let value = self.known_slot(read.address, read.slot)?;
+        read.place = self.known(read.address)?.slots.get(&read.slot).copied();
+        Some(value)
     }
 
     /// Codes and block hashes that a run elsewhere read, before it is folded in.

@@ -1,9 +1,7 @@
 //! What a job's state comes to: the write set, the keys that were read, the accounts that changed.
 
-use std::collections::BTreeMap;
-
 use alloy_primitives::map::B256Set;
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use alloy_primitives::{B256, KECCAK256_EMPTY, U256};
 
 use super::{Entry, Fields, JobState};
 use crate::exec::need::{Keys, Record};
@@ -13,12 +11,14 @@ impl JobState {
     /// What changed since the parent block.
     #[must_use]
     pub fn write_set(&self) -> WriteSet {
-        let sorted: BTreeMap<&Address, &Entry> = self.accounts.iter().collect();
-        let accounts = sorted.into_iter().filter_map(|(address, entry)| self.account_write(*address, entry));
-        WriteSet { accounts: accounts.collect() }
+        let mut accounts: Vec<AccountWrite> =
+            self.entries.iter().filter_map(|entry| self.account_write(entry)).collect();
+        accounts.sort_unstable_by_key(|write| write.address);
+        WriteSet { accounts }
     }
 
-    fn account_write(&self, address: Address, entry: &Entry) -> Option<AccountWrite> {
+    fn account_write(&self, entry: &Entry) -> Option<AccountWrite> {
+        let address = entry.address;
         let Some(now) = entry.now else {
             entry.before?;
             return Some(AccountWrite {
@@ -35,6 +35,7 @@ impl JobState {
         let mut slots: Vec<(U256, U256)> = entry
             .slots
             .iter()
+            .map(|(key, place)| (key, &self.slots[*place as usize]))
             .filter(|(_, slot)| {
                 let before = if entry.wiped { U256::ZERO } else { slot.before.unwrap_or_default() };
                 slot.now != before
@@ -65,14 +66,18 @@ impl JobState {
     pub fn used_keys(&self) -> Keys {
         let mut keys = Keys { blocks: self.used.blocks.clone(), ..Keys::default() };
         let mut known_before = B256Set::default();
-        for (address, entry) in &self.accounts {
-            if !entry.used {
-                continue;
-            }
-            keys.accounts.insert(*address);
+        for entry in self.entries.iter().filter(|entry| entry.used) {
+            let address = entry.address;
+            keys.accounts.insert(address);
             if let Some(before) = entry.before {
                 known_before.insert(before.code_hash);
-                keys.slots.extend(entry.slots.iter().filter(|(_, s)| s.used).map(|(slot, _)| (*address, *slot)));
+                keys.slots.extend(
+                    entry
+                        .slots
+                        .iter()
+                        .filter(|(_, place)| self.slots[**place as usize].used)
+                        .map(|(slot, _)| (address, *slot)),
+                );
             }
         }
         // Code that the block itself created cannot be asked for.
@@ -85,17 +90,18 @@ impl JobState {
     #[must_use]
     pub fn account_updates(&self) -> Vec<u8> {
         let money = |fields: Option<Fields>| fields.map_or((0, U256::ZERO), |fields| (fields.nonce, fields.balance));
-        let changed: BTreeMap<&Address, &Entry> =
-            self.accounts.iter().filter(|(_, entry)| money(entry.before) != money(entry.now)).collect();
+        let mut changed: Vec<&Entry> =
+            self.entries.iter().filter(|entry| money(entry.before) != money(entry.now)).collect();
+        changed.sort_unstable_by_key(|entry| entry.address);
         let mut out = Vec::with_capacity(changed.len() * 125);
-        for (address, entry) in changed {
+        for entry in changed {
             let record = entry.now.map(|now| Record {
                 nonce: now.nonce,
                 balance: now.balance,
                 storage_root: B256::ZERO,
                 code_hash: now.code_hash,
             });
-            out.extend_from_slice(address.as_slice());
+            out.extend_from_slice(entry.address.as_slice());
             out.extend_from_slice(&Record::encode(record.as_ref()));
         }
         out

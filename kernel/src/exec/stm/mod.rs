@@ -183,9 +183,14 @@ impl<'b> Stretch<'b> {
         let Some(run) = &last.run else { return true };
         view.aim(self.place(at), tx.caller, tx.nonce);
         let accounts =
-            run.reads.accounts.iter().all(|read| {
+            run.accounts.iter().map(|account| &account.read).all(|read| {
                 view.account_again(read.address).is_some_and(|now| account_holds(tx, run.strict, read, now))
             });
-        accounts && run.reads.slots.iter().all(|read| view.slot_again(read.address, read.slot) == Some(read.value))
+        accounts
+            && run
+                .slots
+                .iter()
+                .map(|slot| &slot.read)
+                .all(|read| view.slot_again(read.address, read.slot) == Some(read.value))
     }
 }

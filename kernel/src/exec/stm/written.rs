@@ -1,25 +1,22 @@
 //! What a run leaves in multi-version memory.
 
-use alloy_primitives::{Address, KECCAK256_EMPTY};
-use revm::state::Account;
+use alloy_primitives::Address;
 
 use super::memory::{Change, Memory, Place, Shift};
-use crate::exec::commit::Run;
+use crate::exec::commit::{After, Run};
 use crate::exec::state::Fields;
 use crate::exec::view::AccountRead;
 
 /// Put it there as that of transaction `place`; the keys that were written.
 pub fn write(memory: &Memory, beneficiary: Address, place: u32, run: &Run) -> Vec<Place> {
-    let mut written = Vec::with_capacity(run.reads.accounts.len() + run.reads.slots.len() + 1);
+    let mut written = Vec::with_capacity(run.accounts.len() + run.slots.len() + run.unread.len() + 1);
     let tip = Shift { plus: run.tip, ..Shift::default() };
     let mut tipped = run.tip.is_zero();
-    for read in &run.reads.accounts {
-        let Some(account) = run.changes.get(&read.address) else { continue };
-        if !account.is_touched() {
-            continue;
-        }
-        let mut change = change_of(run.strict, read, account);
-        if read.address == beneficiary && !tipped {
+    for account in &run.accounts {
+        let Some(after) = &account.after else { continue };
+        let address = account.read.address;
+        let mut change = change_of(run.strict, &account.read, after);
+        if address == beneficiary && !tipped {
             tipped = true;
             change = Some(match change {
                 Some(Change::Set(fields)) => Change::Set(tip.apply(fields)),
@@ -30,20 +27,19 @@ pub fn write(memory: &Memory, beneficiary: Address, place: u32, run: &Run) -> Ve
             });
         }
         if let Some(change) = change {
-            memory.put_account(read.address, place, change);
-            written.push(Place::Account(read.address));
+            memory.put_account(address, place, change);
+            written.push(Place::Account(address));
         }
-        if account.info.code_hash != KECCAK256_EMPTY
-            && !account.info.code_hash.is_zero()
-            && read.fields.unwrap_or_default().code_hash != account.info.code_hash
-            && let Some(code) = &account.info.code
-        {
-            memory.put_code(account.info.code_hash, code.clone());
+        if let Some(code) = &after.code {
+            memory.put_code(after.fields.code_hash, code.clone());
         }
-        for (slot, value) in account.storage.iter().filter(|(_, slot)| slot.is_changed()) {
-            memory.put_slot(read.address, *slot, place, value.present_value);
-            written.push(Place::Slot(read.address, *slot));
-        }
+    }
+    let changed = run.slots.iter().filter(|slot| slot.after != slot.read.value);
+    let changed = changed.map(|slot| (slot.read.address, slot.read.slot, slot.after));
+    let unread = run.unread.iter().filter(|one| !one.after.is_zero()).map(|one| (one.address, one.slot, one.after));
+    for (address, slot, value) in changed.chain(unread) {
+        memory.put_slot(address, slot, place, value);
+        written.push(Place::Slot(address, slot));
     }
     if !tipped {
         memory.put_account(beneficiary, place, Change::Shift(tip));
@@ -52,9 +48,9 @@ pub fn write(memory: &Memory, beneficiary: Address, place: u32, run: &Run) -> Ve
     written
 }
 
-fn change_of(strict: bool, read: &AccountRead, account: &Account) -> Option<Change> {
-    let gone = account.is_selfdestructed() || account.is_empty();
-    let fields = Fields::from(&account.info);
+fn change_of(strict: bool, read: &AccountRead, after: &After) -> Option<Change> {
+    let fields = after.fields;
+    let gone = after.destroyed || fields == Fields::default();
     if strict {
         let after = (!gone).then_some(fields);
         return (after != read.fields).then_some(Change::Set(after));

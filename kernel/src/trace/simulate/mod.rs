@@ -299,7 +299,7 @@ impl SimulateJob {
         let gas = wanted.min(self.gas_pool);
         let ethereum = building.tx_env(&args, &self.spec, gas, nonce, self.options.validation);
         let (ranges, extra_gas) = args.envelope(&self.spec)?;
-        let tx = Tx { ethereum, extra_gas, ranges };
+        let tx = Tx::from(evm::Body { envelope_type: ethereum.tx_type, ethereum, extra_gas, ranges });
         let mut recorder = Recorder::new(&Tracer::Calls(CallOptions::default()), OUTPUT_BYTES_MAX);
         let validation = self.options.validation;
         let mut evm = evm::build(&self.spec, &building.env, &mut self.state, Purpose::Call, Some(&self.cancel));

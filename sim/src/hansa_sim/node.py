@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 KEY_ID: Final = b"simulate"
 BODIES_SECONDS_MAX_MS: Final = 3_000
 """How long one member may take to hand over bodies, as the service's limit."""
-BLOCK_TRANSACTIONS_MAX: Final = 40
+BLOCK_TRANSACTIONS_MAX: Final = 1_000
+"""Above what clients can bring together while leaders fail: a backlog is no lost transaction."""
 EVENTS_PER_STEP_MAX: Final = 64
 """As the service's limit: waiting events that share one sync."""
 RECENT_BLOCKS: Final = 8

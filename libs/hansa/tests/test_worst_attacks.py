@@ -1,16 +1,15 @@
 """Attacks of 2016 as blocks: what they leave under the rules of then and of now, and that memory stays flat."""
 
 import multiprocessing
-import resource
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 
 import hansa_kernel
 import pytest
 from hansa.worst import attacks, measure, rules
 from hansa.worst.attacks import BLOCK_GAS, SECOND
-from hansa.worst.case import CONTRACT, Case, address, sender
+from hansa.worst.case import CONTRACT, address, sender
+from support.attack_runs import Left, execute
 
 BENEFICIARY = b"\xbe" * 20
 MIB = 1024  # ru_maxrss counts KiB
@@ -23,45 +22,6 @@ of the state or of the memory for each call would take gigabytes; what one run k
 
 OLD = ("frontier", "homestead")
 ALL = ("frontier", "eip150", "eip158", "london", "osaka")
-
-
-@dataclass(frozen=True)
-class Left:
-    """What a block leaves."""
-
-    gas_used: int
-    written: dict[bytes, int]  # flags by address
-    reads: int
-    peak_kib: int
-
-
-def accounts(write_set: bytes) -> Iterator[tuple[bytes, int]]:
-    """Address and flags of every account of a write set (layout in `_kernel.pyi`)."""
-    at = 4
-    for _ in range(int.from_bytes(write_set[:4], "big")):
-        flags = write_set[at + 20]
-        yield write_set[at : at + 20], flags
-        at += 93
-        if flags & 4:
-            at += 4 + int.from_bytes(write_set[at : at + 4], "big")
-        at += 4 + 64 * int.from_bytes(write_set[at : at + 4], "big")
-
-
-def peak() -> int:
-    """Most memory of this process so far, KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def execute(attack: str, under: str, gas: int) -> Left:
-    """Run the attack's block five times, in a process of its own, whose memory is the kernel's."""
-    hansa_kernel.configure(1)
-    case: Case = getattr(attacks, attack)(gas, under)
-    spec = rules.chain(under)
-    hinted = measure.hints(case)
-    before = peak()
-    for _ in range(5):
-        once = measure.run(case, spec, hinted=hinted)
-    return Left(once.gas, dict(accounts(once.result.write_set)), once.reads, peak() - before)
 
 
 @pytest.fixture(scope="module")

@@ -214,3 +214,34 @@ def timers(effects: Sequence[fx.Effect]) -> dict[fx.Timer, int]:
 
 def reasons(effects: Sequence[fx.Effect]) -> list[tuple[int, str]]:
     return [(effect.member, effect.reason) for effect in only(effects, fx.ReportPeer)]
+
+
+A = block(GENESIS, proposer=0, nonce=1)
+B = block(GENESIS, proposer=0, nonce=2)
+A2 = block(A, proposer=0, nonce=3)
+
+
+def head_of(on, view: int = 0) -> Head:  # type: ignore[no-untyped-def]
+    return Head(on.number, on.hash, on.header, certificate(Phase.COMMIT, on, view))
+
+
+def accepted(desk: Desk, on=A, leader: int = 0, view: int = 0) -> list[fx.Effect]:  # type: ignore[no-untyped-def]
+    """The leader's block, executed: our prepare vote is out."""
+    return desk.propose(on, leader, view) + desk.executed(on)
+
+
+def locked(desk: Desk, on=A, view: int = 0) -> list[fx.Effect]:  # type: ignore[no-untyped-def]
+    """As `accepted`, with a quorum of prepare votes: we are locked and have voted to commit."""
+    leader = (1 // 64 + view) % 4
+    effects = accepted(desk, on, leader, view)
+    for signer in [signer for signer in range(4) if signer not in (desk.me, leader)][:1]:
+        effects += desk.vote(signer, Phase.PREPARE, on, view)
+    return effects
+
+
+def leave(desk: Desk) -> list[fx.Effect]:
+    """Time runs out: the view change for the next view is out."""
+    desk.pending()
+    effects = desk.fire(fx.Timer.REQUEST, after_ms=1_400)
+    assert only(effects, fx.LeaveView)
+    return effects
